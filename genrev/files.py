@@ -1,0 +1,279 @@
+"""Files: atomic writes, and safetensors with a JSON header; knows no class of genrev but its errors, never pickles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from genrev.errors import ArgumentError, FileError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEY = "genrev"
+_FORMAT = 1
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Whatever goes wrong, the path holds either what it held before or all of the data. A link is followed, and the
+    permissions are those that an ordinary ``open`` gives.
+
+    Args:
+        path: of a file, or free; its folder must exist.
+        data: all that the file will hold.
+
+    Raises:
+        FileError: the folder is missing or can't be written to, the path isn't a file's, or the disk is full.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "greeting")
+        ...     write_bytes(path, b"hello")
+        ...     path.read_bytes()
+        b'hello'
+    """
+    try:
+        # Replacing a link would leave the file that it points to as it was.
+        goal = os.path.realpath(path)
+        mode = _mode(goal)
+        _replace(goal, data, mode)
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"expected to write {_name(path)}, got '{_reason(error)}'; choose a path that can be written to"
+        ) from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    r"""Write a text file in UTF-8, whole or not at all.
+
+    Args:
+        path: of a file, or free; its folder must exist.
+        text: all that the file will hold; line ends stay as they are.
+
+    Raises:
+        ArgumentError: the text holds half a surrogate pair, which UTF-8 has no bytes for.
+        FileError: as in :func:`write_bytes`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "page.html")
+        ...     write_text(path, "f(x) = y\n")
+        ...     path.read_text()
+        'f(x) = y\n'
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"expected text that UTF-8 can hold, got {text[error.start]!a} at {error.start}; replace it"
+        ) from error
+    write_bytes(path, data)
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file, whole or not at all.
+
+    The same tensors and header always give the same bytes.
+
+    Args:
+        path: of a file, or free; its folder must exist.
+        tensors: by name; of any shape and device, and free to share memory, which they no longer do once read.
+        header: whatever ``json`` writes; tuples come back as lists, and names that are numbers as strings.
+
+    Raises:
+        ArgumentError: the header isn't JSON, or a tensor is of a kind that safetensors doesn't hold.
+        FileError: as in :func:`write_bytes`.
+
+    Example:
+        >>> import pathlib, tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "weights.safetensors")
+        ...     write_tensors(path, {"bias": torch.tensor([1, 2])}, {"class": "Linear"})
+        ...     read_tensors(path)
+        ({'bias': tensor([1, 2])}, {'class': 'Linear'})
+    """
+    import torch
+    from safetensors.torch import save
+
+    metadata = {_KEY: _dump(header)}
+    # Safetensors keeps its own metadata under this name, and would write a file that nobody can read.
+    if "__metadata__" in tensors:
+        raise ArgumentError("expected tensor names other than '__metadata__', got it; rename that tensor")
+    try:
+        # Always copied, because safetensors refuses tensors that share memory.
+        dense = torch.contiguous_format
+        data = save(
+            {name: tensor.detach().to("cpu", copy=True, memory_format=dense) for name, tensor in tensors.items()},
+            metadata,
+        )
+    except Exception as error:
+        # Safetensors raises many types here: KeyError for a dtype, NotImplementedError for a meta tensor, ...
+        raise ArgumentError(
+            f"expected dense tensors of a real type under string names, got '{_reason(error)}'; convert them first"
+        ) from error
+    write_bytes(path, data)
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Args:
+        path: of a file that genrev wrote.
+
+    Returns:
+        The tensors by name, on the CPU, and the header.
+
+    Raises:
+        FileError: the file is missing, damaged, not genrev's, or of a newer format.
+
+    Example:
+        >>> import pathlib, tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "codes.safetensors")
+        ...     write_tensors(path, {"z": torch.zeros(2, dtype=torch.int64)}, {})
+        ...     read_tensors(path)
+        ({'z': tensor([0, 0])}, {})
+    """
+    return _read(path, tensors=True)
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the header that :func:`write_tensors` wrote and leave the tensors on the disk.
+
+    Args:
+        path: of a file that genrev wrote.
+
+    Returns:
+        The header.
+
+    Raises:
+        FileError: as in :func:`read_tensors`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "empty.safetensors")
+        ...     write_tensors(path, {}, {"seed": 0})
+        ...     read_header(path)
+        {'seed': 0}
+    """
+    return _read(path, tensors=False)[1]
+
+
+def _mode(path: str) -> int | None:
+    """Return the permissions of the file at the path, or None where there is none."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            raise FileError(f"expected {_name(folder)} to be a folder, got none; create it first") from None
+        return None
+    # A device such as /dev/null must not be replaced by a file.
+    if not stat.S_ISREG(mode):
+        raise FileError(f"expected {_name(path)} to be a file or free, got {_kind(mode)}; choose another path")
+    return stat.S_IMODE(mode)
+
+
+def _replace(path: str, data: bytes, mode: int | None) -> None:
+    temporary = os.path.join(os.path.dirname(path), f".genrev-{secrets.token_hex(8)}.tmp")
+    try:
+        # Opened as usual, not by mkstemp, whose files nobody but the owner may read.
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _dump(header: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps({"format": _FORMAT, "header": dict(header)})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(
+            f"expected a header of dicts, lists, strings and numbers, got '{_reason(error)}'; convert it first"
+        ) from error
+
+
+def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    _expect_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _header(path, (file.metadata() or {}).get(_KEY))
+            # Copies, because the file's own memory changes or fails when someone else writes to the file.
+            return {name: file.get_tensor(name).clone() for name in file.keys() if tensors}, header  # noqa: SIM118
+    except FileError:
+        raise
+    except SafetensorError as error:
+        raise _foreign(path, f"damage or another format ({_reason(error)})") from error
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"expected to read {_name(path)}, got '{_reason(error)}'; check the file and its permissions"
+        ) from error
+
+
+def _expect_file(path: str | os.PathLike[str]) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise FileError(f"expected a file at {_name(path)}, got '{_reason(error)}'; check the path") from error
+    # Opening a pipe would wait for ever.
+    if not stat.S_ISREG(mode):
+        raise FileError(f"expected a file at {_name(path)}, got {_kind(mode)}; check the path")
+
+
+def _header(path: str | os.PathLike[str], text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise _foreign(path, "a safetensors file without genrev's header")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _foreign(path, "a header that isn't JSON") from error
+    version = document.get("format") if isinstance(document, dict) else None
+    if type(version) is not int or version < 1:
+        raise _foreign(path, "a header without a format version")
+    if version > _FORMAT:
+        raise FileError(f"expected {_name(path)} in format {_FORMAT}, got format {version}; update genrev to read it")
+    header = document.get("header")
+    if not isinstance(header, dict):
+        raise _foreign(path, "a header that isn't a dict")
+    return header
+
+
+def _foreign(path: str | os.PathLike[str], got: str) -> FileError:
+    return FileError(
+        f"expected {_name(path)} to be a file that genrev wrote, got {got}; check the path or save it anew"
+    )
+
+
+def _name(path: str | os.PathLike[str]) -> str:
+    # A path may hold bytes or line ends that no terminal shows; repr escapes them.
+    return repr(os.fspath(path))
+
+
+def _kind(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+
+
+def _reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

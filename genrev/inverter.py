@@ -1,0 +1,567 @@
+"""The contract: an Inverter is asked for inputs that give a target, and an Inversion says honestly what was found.
+
+Read this file first. A method writes one hook, `Inverter._propose`; everything that could flatter it (checking what was
+asked, keeping to the input space, running the network again, measuring, grading) happens here, the same for all.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrev.errors import ArgumentError, NotFittedError, nearest
+from genrev.network import Network
+from genrev.noise import Noise, target_keys
+
+_SUM_SLACK = 1e-3
+"""How far typed probabilities may be from summing to one."""
+
+_SPREAD = 0.5
+"""Distance of further starts from the first, in standard deviations of the data."""
+
+
+class Outcome(IntEnum):
+    """How the search for one input ended; each member has a sentence with cause and remedy."""
+
+    CONVERGED = 0
+    MISSED = 1
+    STALLED = 2
+    LIMIT = 3
+    DIVERGED = 4
+    UNREACHABLE = 5
+
+    @property
+    def sentence(self) -> str:
+        """What this outcome means, and what to do about it."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Outcome.CONVERGED: "The output is within tolerance of the target.",
+    Outcome.MISSED: "This one-shot method came out above tolerance: refine it with a solver, Refined(..., "
+    "NewtonInverter(network)), or draw more samples.",
+    Outcome.STALLED: "The solver can get no closer from here; the nearest output found is returned: the target may lie "
+    "outside what the network can give; ask for a less extreme one, or start elsewhere.",
+    Outcome.LIMIT: "The steps ran out before the tolerance was met: allow more steps, or use 'newton'.",
+    Outcome.DIVERGED: "The result is not finite: check the network's weights and the scale of its inputs, or bound the "
+    "input space.",
+    Outcome.UNREACHABLE: "No input of the space can give this target, by a sound bound on the network's outputs: ask "
+    "for the nearest target inside it.",
+}
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What an inverter is and needs.
+
+    Args:
+        summary: one sentence on how it picks its input.
+        learns: it must be fitted before it can reconstruct.
+        stochastic: its samples differ.
+        uses_start: it stays near a start that is given.
+        gradients: it differentiates the network.
+        chain: it needs a network that is a chain of layers it knows.
+    """
+
+    summary: str
+    learns: bool = False
+    stochastic: bool = False
+    uses_start: bool = False
+    gradients: bool = False
+    chain: bool = False
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What every inverter notes of the inputs it was fitted on.
+
+    Args:
+        low: ``input_shape``: least value of each coordinate.
+        high: ``input_shape``: greatest value.
+        mean: ``input_shape``.
+        variance: ``input_shape``.
+        covariance: ``(size, size)``; None above 2,048 values an input, where it would take more room than it earns.
+    """
+
+    low: Tensor
+    high: Tensor
+    mean: Tensor
+    variance: Tensor
+    covariance: Tensor | None
+
+    @classmethod
+    def of(cls, inputs: Tensor) -> DataSummary:
+        """Return the summary of inputs ``(n, *input_shape)``."""
+        flat = inputs.flatten(1)
+        covariance = torch.cov(flat.T).reshape(flat.shape[1], flat.shape[1]) if flat.shape[1] <= 2048 else None
+        return cls(inputs.amin(0), inputs.amax(0), inputs.mean(0), inputs.var(0), covariance)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one hook call is asked: rows, each a sample of a target, independent of one another.
+
+    Args:
+        target: ``(rows, *output_shape)``, NaN where any value will do.
+        tolerance: ``output_shape``.
+        sample: ``(rows,)`` integers: which sample of its target a row is.
+        start: ``(rows, *input_shape)``: inputs to stay near, or None.
+        known: ``(rows, *input_shape)``: fixed values, NaN where free, or None.
+        noise: the random draws of each row.
+    """
+
+    target: Tensor
+    tolerance: Tensor
+    sample: Tensor
+    start: Tensor | None
+    known: Tensor | None
+    noise: Noise
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, rows: slice | Tensor) -> Problem:
+        return Problem(
+            self.target[rows],
+            self.tolerance,
+            self.sample[rows],
+            None if self.start is None else self.start[rows],
+            None if self.known is None else self.known[rows],
+            self.noise[rows],
+        )
+
+    def repeat(self, times: int) -> Problem:
+        """Return ``times`` copies of every row, side by side, each with noise of its own."""
+
+        def copies(values: Tensor) -> Tensor:
+            return values.repeat_interleave(times, 0)
+
+        return Problem(
+            copies(self.target),
+            self.tolerance,
+            copies(self.sample) * times + torch.arange(times, device=self.sample.device).repeat(len(self)),
+            None if self.start is None else copies(self.start),
+            None if self.known is None else copies(self.known),
+            self.noise.repeat(times),
+        )
+
+    def starting_at(self, x: Tensor) -> Problem:
+        """Return the same problem, each row to stay near its own input.
+
+        Args:
+            x: ``(rows, *input_shape)``.
+        """
+        return replace(self, start=x, sample=torch.zeros_like(self.sample))
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a method's hook returns; it can't say that it converged.
+
+    Args:
+        x: ``(rows, *input_shape)``.
+        stats: each ``(rows, ...)``.
+        reason: ``(rows,)`` integers of `Outcome`: why a row ended; counts only where it is above tolerance.
+    """
+
+    x: Tensor
+    stats: Mapping[str, Tensor] = field(default_factory=dict)
+    reason: Tensor | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Inversion:
+    """What was asked and what was found.
+
+    Args:
+        x: ``(batch, samples, *input_shape)``.
+        y: ``(batch, samples, *output_shape)``: f(x), measured.
+        residual: ``(batch, samples)``: greatest distance to the target over the asked coordinates, in output units;
+            inf where the result is not finite.
+        outcome: ``(batch, samples)`` integers, members of `Outcome`.
+        target: ``(batch, *output_shape)``, NaN where any value was fine.
+        tolerance: the residual that counts as met: a number, or a tensor with one for each output.
+        seed: the seed that gives the same answer again.
+        stats: what the method says of its work, each ``(batch, samples, ...)``.
+
+    Example:
+        >>> from genrev import InputSpace, NewtonInverter
+        >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
+        >>> found = NewtonInverter(network).reconstruct([[0.5]], samples=2, seed=0)
+        >>> found.best.shape, bool(found.converged.all())
+        (torch.Size([1, 3]), True)
+    """
+
+    x: Tensor
+    y: Tensor
+    residual: Tensor
+    outcome: Tensor
+    target: Tensor
+    tolerance: float | Tensor
+    seed: int
+    stats: Mapping[str, Tensor]
+
+    @property
+    def converged(self) -> Tensor:
+        """``(batch, samples)`` of bool."""
+        return self.outcome == Outcome.CONVERGED
+
+    @property
+    def best(self) -> Tensor:
+        """``(batch, *input_shape)``: the sample with the smallest residual, for each target."""
+        return self.x[torch.arange(len(self.x), device=self.x.device), self.residual.argmin(1)]
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """Return how many samples ended in which way, the most frequent first; ways that did not occur are left out."""
+        values, counts = torch.unique(self.outcome, return_counts=True)
+        pairs = sorted(zip(values.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
+        return {Outcome(value): count for value, count in pairs}
+
+    def __repr__(self) -> str:
+        batch, samples = self.residual.shape
+        counts = ", ".join(f"{count} {outcome.name}" for outcome, count in self.outcomes().items())
+        return (
+            f"Inversion({batch} targets x {samples} samples: {counts}; "
+            f"median residual {float(self.residual.median()):.2g}, seed {self.seed})"
+        )
+
+
+class Inverter(ABC):
+    """A way to find inputs that give an output.
+
+    Every inverter is built as ``Kind(network)``, all else by keyword; fitted with `fit`, where it learns; and asked with
+    `reconstruct`. A new one is a class with `traits` and `_propose`, and a line in `genrev.inverters.INVERTERS`.
+
+    Args:
+        network: the network to invert.
+        tolerance: the residual that counts as met, in output units: a positive number, or one for each output.
+    """
+
+    traits: ClassVar[Traits]
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
+        """Refuse unknown keywords with a sentence."""
+        known = inspect.signature(cls.__init__).parameters
+        for name in keywords:
+            if name not in known:
+                options = [option for option in known if option not in ("self", "network")]
+                raise ArgumentError(
+                    f"expected keywords of {cls.__name__} ({', '.join(options)}), got {name!r}{nearest(name, options)}"
+                )
+        return super().__new__(cls)
+
+    def __init__(self, network: Network, *, tolerance: float | Tensor = 1e-3) -> None:
+        if not isinstance(network, Network):
+            raise ArgumentError(
+                f"expected a genrev.Network, got {type(network).__name__}; wrap the module: Network(module, space=...)"
+            )
+        self.network = network
+        self.tolerance = _check_tolerance(tolerance, network)
+        self.data: DataSummary | None = None
+        self.fit_seconds: float | None = None
+        self.fit_seed: int | None = None
+
+    @abstractmethod
+    def _propose(self, problem: Problem) -> Proposal:
+        """Return an input for each row of the problem: the one thing that a method writes."""
+
+    def _fit(self, inputs: Tensor, seed: int) -> None:
+        """Learn from inputs ``(n, *input_shape)``; nothing to do for methods that do not learn."""
+
+    def _row_bytes(self) -> int:
+        """Return the bytes that one row takes beside a forward pass."""
+        return 0
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return what was learned, for a file."""
+        return {}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `_tensors` gave."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keywords that build the same inverter again."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if name != "network"}
+
+    def explain(self, found: Inversion) -> str:
+        """Return what the method did on these targets, and why it failed where it did, in a few sentences.
+
+        Args:
+            found: one of its own results.
+        """
+        total = found.outcome.numel()
+        parts = [self.traits.summary]
+        for outcome, count in found.outcomes().items():
+            parts.append(f"{outcome.name} {count} of {total}: {outcome.sentence}")
+        return " ".join(parts)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether `fit` has run."""
+        return self.data is not None
+
+    @final
+    def fit(self, inputs: Any, *, seed: int = 0) -> Self:
+        """Learn from inputs alone; a method that does not learn notes their range, mean and covariance.
+
+        Args:
+            inputs: ``(n, *input_shape)``, at least two, within the input space. Labels are never needed.
+            seed: non-negative integer: all randomness comes from it.
+
+        Returns:
+            The inverter itself.
+
+        Raises:
+            ArgumentError: inputs of the wrong shape, outside the space, fewer than two, not finite or all the same.
+        """
+        inputs, seed = self._check_inputs(inputs), _check_seed(seed)
+        began = time.perf_counter()
+        with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
+            summary = DataSummary.of(inputs)
+            self._fit(inputs, seed)
+        self.data, self.fit_seed, self.fit_seconds = summary, seed, time.perf_counter() - began
+        return self
+
+    @final
+    def reconstruct(
+        self, target: Any, *, samples: int = 1, start: Any = None, known: Any = None, seed: int | None = None
+    ) -> Inversion:
+        """Find inputs that give the targets.
+
+        Args:
+            target: ``(batch, *output_shape)``, list, array or tensor; a lone target is a batch of one; NaN where any
+                value will do.
+            samples: how many inputs for each target, at least 1.
+            start: ``(batch, *input_shape)`` or ``input_shape``: inputs to stay near, for methods that can.
+            known: ``(batch, *input_shape)`` or ``input_shape``: values that are fixed, NaN where free.
+            seed: non-negative integer; the same seed gives the same answer to a target, alone or in any batch. Drawn
+                afresh, and reported, if not given.
+
+        Returns:
+            What was found, measured and graded.
+
+        Raises:
+            ArgumentError: an argument of the wrong shape or range.
+            NotFittedError: the method learns, and was not fitted.
+        """
+        traits = self.traits
+        if traits.learns and not self.fitted:
+            raise NotFittedError(
+                f"expected a fitted {type(self).__name__}, got one that has seen no data; call fit(inputs) first"
+            )
+        wanted = self._check_target(target)
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise ArgumentError(f"expected samples to be a whole number of at least 1, got {samples!r}; ask for one")
+        if start is not None and not traits.uses_start:
+            raise ArgumentError(
+                f"expected no start, got one: {type(self).__name__} has no use for it; use 'newton' or 'gradient'"
+            )
+        seed = secrets.randbits(32) if seed is None else _check_seed(seed)
+        start = self._check_points("start", start, len(wanted))
+        known = self._check_points("known", known, len(wanted))
+        # A deterministic method answers once and repeats itself.
+        draws = int(samples) if traits.stochastic else 1
+        with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
+            problem = self._problem(wanted, start, known, draws, seed)
+            pieces = [self._answer(problem[rows]) for rows in self._chunks(len(problem))]
+        return self._gather(wanted, pieces, draws, int(samples), seed)
+
+    def _problem(self, target: Tensor, start: Tensor | None, known: Tensor | None, draws: int, seed: int) -> Problem:
+        single = Problem(
+            target,
+            self._tolerances(),
+            torch.zeros(len(target), dtype=torch.int64, device=target.device),
+            start,
+            known,
+            Noise(target_keys(target, seed)),
+        )
+        return single.repeat(draws)
+
+    def _chunks(self, rows: int) -> list[slice]:
+        size = self.network.rows_at_once(self._row_bytes())
+        return [slice(begin, begin + size) for begin in range(0, rows, size)]
+
+    def _answer(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
+        """Let the method propose, hold it to what is given, and measure and grade what is left."""
+        proposal = self._propose(problem)
+        x = self._admit(proposal.x, problem.known)
+        y = self.network.evaluate(x)
+        distance = _distance(y, problem.target)
+        # A target at the tolerance to the last digit is met, whatever the rounding of its difference.
+        slack = 4 * torch.finfo(y.dtype).eps * problem.target.nan_to_num(0.0).abs()
+        met = (distance <= problem.tolerance + slack).flatten(1).all(1)
+        residual = distance.flatten(1).amax(1)
+        finite = x.flatten(1).isfinite().all(1) & residual.isfinite()
+        outcome = torch.full_like(problem.sample, Outcome.MISSED) if proposal.reason is None else proposal.reason
+        outcome = torch.where(finite, torch.where(met, int(Outcome.CONVERGED), outcome), int(Outcome.DIVERGED))
+        return x, y, residual, outcome, proposal.stats
+
+    def _admit(self, x: Tensor, known: Tensor | None) -> Tensor:
+        """Return x within the input space, with known values put back."""
+        x = self.network.space.project(x.detach())
+        return x if known is None else torch.where(known.isnan(), x, known)
+
+    def _gather(self, target: Tensor, pieces: list[Any], draws: int, samples: int, seed: int) -> Inversion:
+        def join(parts: list[Tensor]) -> Tensor:
+            whole = torch.cat(parts)
+            whole = whole.reshape(len(target), draws, *whole.shape[1:])
+            return whole if draws == samples else whole.repeat_interleave(samples, 1)
+
+        x, y, residual, outcome = (join([piece[place] for piece in pieces]) for place in range(4))
+        stats = {name: join([piece[4][name] for piece in pieces]) for name in pieces[0][4]}
+        return Inversion(x, y, residual, outcome, target, self.tolerance, seed, stats)
+
+    def _tolerances(self) -> Tensor:
+        tolerance = torch.as_tensor(self.tolerance).to(self.network.device, self.network.dtype)
+        return tolerance.expand(self.network.output_shape)
+
+    def _starts(self, problem: Problem) -> Tensor:
+        """Return where a local method begins, ``(rows, *input_shape)``: the start, and seeded draws around it."""
+        space, like = self.network.space, problem.target
+        if problem.start is not None:
+            centre = problem.start
+        else:
+            centre = (space.middle.to(like) if self.data is None else self.data.mean)[None].expand(
+                len(problem), *space.shape
+            )
+        away = (problem.sample > 0).reshape(-1, *(1,) * len(space.shape))
+        x = torch.where(away, centre + _SPREAD * self._scale(like) * problem.noise.normal(space.shape).to(like), centre)
+        return self._admit(x, problem.known)
+
+    def _scale(self, like: Tensor) -> Tensor:
+        """Return the typical spread of each input value: the data's, else that of an even draw from the box, else 1."""
+        if self.data is not None:
+            return self.data.variance.sqrt()
+        width = (self.network.space.high - self.network.space.low).to(like)
+        return torch.where(width.isfinite(), width / math.sqrt(12), 1.0)
+
+    # What follows checks what the user gave.
+
+    def _check_inputs(self, inputs: Any) -> Tensor:
+        space = self.network.space
+        x = self._tensor("inputs", inputs)
+        if tuple(x.shape[1:]) != space.shape or x.ndim != len(space.shape) + 1:
+            raise ArgumentError(
+                f"expected inputs of shape (n, {', '.join(map(str, space.shape))}), got {tuple(x.shape)}; reshape them"
+            )
+        if len(x) < 2:
+            raise ArgumentError(f"expected at least two inputs to fit on, got {len(x)}; give more")
+        if not bool(x.isfinite().all()):
+            raise ArgumentError("expected finite inputs, got NaN or infinity among them; leave those rows out")
+        if not bool(space.contains(x).all()):
+            raise ArgumentError(
+                f"expected inputs within {space}, got values from {float(x.min()):g} to {float(x.max()):g}; "
+                "scale them, or give the space their bounds"
+            )
+        if bool((x == x[:1]).all()):
+            raise ArgumentError("expected inputs that differ, got the same one throughout; check how they were loaded")
+        return x
+
+    def _check_target(self, target: Any) -> Tensor:
+        shape = self.network.output_shape
+        y = self._tensor("target", target)
+        if y.ndim == 0 and math.prod(shape) == 1:
+            y = y.reshape(shape)
+        if tuple(y.shape) == shape:
+            y = y[None]
+        if tuple(y.shape[1:]) != shape or y.ndim != len(shape) + 1 or len(y) == 0:
+            raise ArgumentError(
+                f"expected targets of shape (batch, {', '.join(map(str, shape))}), got {tuple(y.shape)}; "
+                "give one value for each output, NaN where any will do"
+            )
+        if bool(y.isinf().any()):
+            raise ArgumentError("expected finite targets, got infinity; give a number, or NaN where any value will do")
+        if bool(y.flatten(1).isnan().all(1).any()):
+            raise ArgumentError(
+                "expected each target to ask for at least one output, got a row of only NaN; give one value a row"
+            )
+        self._check_probabilities(y)
+        return y
+
+    def _check_probabilities(self, y: Tensor) -> None:
+        if self.network.outputs == "values":
+            return
+        # NaN compares false.
+        if bool(((y < 0) | (y > 1)).any()):
+            bad = y[(y < 0) | (y > 1)][0]
+            raise ArgumentError(
+                f"expected probabilities in [0, 1], got {float(bad):g}; for logits invert the network without its "
+                f"{self.network.outputs}"
+            )
+        if self.network.outputs == "softmax":
+            total, free = y.nansum(-1), y.isnan().any(-1)
+            wrong = torch.where(free, total > 1 + _SUM_SLACK, (total - 1).abs() > _SUM_SLACK)
+            if bool(wrong.any()):
+                raise ArgumentError(
+                    f"expected the probabilities of a softmax to sum to one, got {float(total[wrong][0]):g}; "
+                    "scale them, or leave some free with NaN"
+                )
+
+    def _check_points(self, name: str, points: Any, batch: int) -> Tensor | None:
+        """Check a start (all finite) or known values (NaN where free)."""
+        if points is None:
+            return None
+        space = self.network.space
+        x = self._tensor(name, points)
+        if tuple(x.shape) == space.shape:
+            x = x[None].expand(batch, *space.shape)
+        if tuple(x.shape) != (batch, *space.shape):
+            raise ArgumentError(
+                f"expected {name} of shape {(batch, *space.shape)} or {space.shape}, got {tuple(x.shape)}; "
+                "give one input for each target, or one for all"
+            )
+        free = x.isnan() if name == "known" else torch.zeros_like(x, dtype=torch.bool)
+        if not bool((space.contains(x) | free).all()) or bool(x.isinf().any()):
+            raise ArgumentError(f"expected {name} within {space}, got values outside or not finite; move them inside")
+        return x
+
+    def _tensor(self, name: str, values: Any) -> Tensor:
+        try:
+            if not isinstance(values, Tensor):
+                values = torch.from_numpy(np.array(values, dtype=np.float64))
+            if values.is_complex():
+                raise TypeError
+            return values.detach().to(self.network.device, self.network.dtype, copy=True)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"expected {name} as numbers in a list, array or tensor of regular shape, got {type(values).__name__} "
+                "that is none; check its rows"
+            ) from None
+
+
+def _distance(y: Tensor, target: Tensor) -> Tensor:
+    """Distance to the target in each output: 0 where none was asked, inf where the output is not finite."""
+    asked = ~target.isnan()
+    distance = torch.where(asked, (y - target).abs(), 0.0)
+    return torch.where(y.isfinite(), distance, math.inf)
+
+
+def _check_tolerance(tolerance: Any, network: Network) -> float | Tensor:
+    values = torch.as_tensor(tolerance, dtype=torch.float64)
+    if not bool((values.isfinite() & (values > 0)).all()):
+        raise ArgumentError(f"expected a positive tolerance, got {tolerance}; give the residual that counts as met")
+    try:
+        values.expand(network.output_shape)
+    except RuntimeError:
+        raise ArgumentError(
+            f"expected one tolerance, or one for each output {network.output_shape}, got shape {tuple(values.shape)}; "
+            "give one number"
+        ) from None
+    return float(values) if values.ndim == 0 else values
+
+
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**63:
+        raise ArgumentError(f"expected a seed that is a whole number from 0 to 2^63 - 1, got {seed!r}; give one")
+    return int(seed)

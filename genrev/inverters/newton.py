@@ -1,0 +1,171 @@
+"""newton: Levenberg-Marquardt onto f(x) = target, and from a start the smallest change that gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from genrev.equation import AIM, Equation
+from genrev.errors import ArgumentError, nearest
+from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
+from genrev.network import Network
+from genrev.solvers import Search, Status, levenberg_marquardt, shorten
+from genrev.solvers.jacobian import Function
+
+METRICS = ("identity", "variance")
+
+
+class NewtonInverter(Inverter):
+    """Moves an input the short way onto f(x) = target, by batched Levenberg-Marquardt in the box.
+
+    It works behind the last activation, keeps known values fixed, and returns the closest output found where a target
+    can't be reached. With a start it then walks along the inputs that meet the target to the one nearest the start.
+
+    Args:
+        network: the network to invert.
+        tolerance: the residual that counts as met, in output units.
+        metric: what a short way is: "identity", or "variance", where inputs that vary more in the data (after `fit`)
+            move more freely.
+        steps: how many steps to try at most.
+        shortest: how many rounds of shortening to try, from a start; 0 for none.
+        restarts: how often a search without a start begins again elsewhere when it stalls.
+
+    Reference:
+        Levenberg, 1944, "A method for the solution of certain non-linear problems in least squares".
+
+    Example:
+        >>> from genrev import InputSpace
+        >>> network = Network(torch.nn.Linear(2, 1, bias=False), space=InputSpace((2,)))
+        >>> found = NewtonInverter(network).reconstruct([[1.0]], start=[3.0, 4.0])
+        >>> bool(found.converged)
+        True
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        summary="Newton moves an input from its start the short way onto f(x) = target.",
+        stochastic=True,
+        uses_start=True,
+        gradients=True,
+    )
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        tolerance: float | Tensor = 1e-3,
+        metric: str = "identity",
+        steps: int = 100,
+        shortest: int = 20,
+        restarts: int = 2,
+    ) -> None:
+        super().__init__(network, tolerance=tolerance)
+        if metric not in METRICS:
+            raise ArgumentError(
+                f"expected metric to be one of {', '.join(METRICS)}, got {metric!r}{nearest(str(metric), METRICS)}"
+            )
+        self.metric, self.steps, self.shortest, self.restarts = metric, steps, shortest, restarts
+
+    def _row_bytes(self) -> int:
+        outputs = torch.Size(self.network.output_shape).numel()
+        # The Jacobian, a copy weighted by the metric, one of the rows that are not settled, and one being renewed.
+        jacobians = 4 * outputs * self.network.space.size + 2 * min(outputs, self.network.space.size) ** 2
+        return jacobians * self.network.dtype.itemsize + self.network.row_bytes * outputs
+
+    def _propose(self, problem: Problem) -> Proposal:
+        box = box_of(self, problem) | {"metric": self._metric(problem.target)}
+        search = self._search(problem, self._starts(problem), box)
+        if problem.start is None:
+            for attempt in range(self.restarts):
+                self._restart(problem, search, box, attempt)
+        stats = {}
+        if problem.start is not None and self.shortest:
+            equation = Equation(self.network, problem.target, problem.tolerance)
+            function = rows_of(equation, self.network.space.shape)
+            goal = self._admit(problem.start, problem.known).flatten(1)
+            stats["shortened"] = shorten(function, search, goal, **box, aim=AIM, rounds=self.shortest)
+        x = search.x.reshape(-1, *self.network.space.shape)
+        return Proposal(x, {"steps": search.steps, **stats}, reasons(search))
+
+    def _search(self, problem: Problem, x: Tensor, box: dict[str, Tensor]) -> Search:
+        """Solve behind the last activation; what can't be met there goes on for the nearest output itself."""
+        search = self._solve(problem, x, box, behind=True)
+        if self.network.link is not None:
+            left = (search.status == Status.STALLED).nonzero()[:, 0]
+            if len(left):
+                part = {**box, "free": box["free"][left]}
+                found = search.x[left].reshape(-1, *self.network.space.shape)
+                _keep_nearer(search, left, self._solve(problem[left], found, part, behind=False))
+        return search
+
+    def _restart(self, problem: Problem, search: Search, box: dict[str, Tensor], attempt: int) -> None:
+        left = (search.status != Status.SOLVED).nonzero()[:, 0]
+        if len(left) == 0:
+            return
+        part = problem[left]
+        noise = part.noise.fork(attempt + 1)
+        elsewhere = Problem(
+            part.target, part.tolerance, torch.ones_like(part.sample), part.start, part.known, noise
+        )
+        found = self._search(elsewhere, self._starts(elsewhere), {**box, "free": box["free"][left]})
+        _keep_nearer(search, left, found)
+
+    def _solve(self, problem: Problem, x: Tensor, box: dict[str, Tensor], *, behind: bool) -> Search:
+        equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
+        function = rows_of(equation, self.network.space.shape)
+        return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps)
+
+    def _metric(self, like: Tensor) -> Tensor:
+        if self.metric == "identity" or self.data is None:
+            return torch.ones(self.network.space.size, dtype=like.dtype, device=like.device)
+        variance = self.data.variance.flatten()
+        # Values that never vary in the data may still have to move: a little is left to them.
+        return (variance / variance.max()).clamp(min=1e-4)
+
+
+def box_of(inverter: Inverter, problem: Problem) -> dict[str, Tensor]:
+    """Return the bounds ``(n,)`` and the free values ``(rows, n)`` of a problem, as the solvers take them.
+
+    Args:
+        inverter: whose input space bounds the values.
+        problem: its known values are not free.
+    """
+    space, like = inverter.network.space, problem.target
+    free = torch.ones(len(problem), space.size, dtype=torch.bool, device=like.device)
+    if problem.known is not None:
+        free = problem.known.isnan().flatten(1)
+    return {"low": space.low.to(like).flatten(), "high": space.high.to(like).flatten(), "free": free}
+
+
+def rows_of(equation: Equation, shape: tuple[int, ...]) -> Callable[[Tensor], Function]:
+    """Return an equation as the solvers take it: from row numbers to a function of flat inputs.
+
+    Args:
+        equation: of all rows.
+        shape: of one input.
+    """
+
+    def function(rows: Tensor) -> Function:
+        part = equation[rows]
+        return lambda x: part(x.reshape(-1, *shape))
+
+    return function
+
+
+def reasons(search: Search) -> Tensor:
+    """Return why each row of a search ended, ``(rows,)`` integers of `Outcome`.
+
+    Args:
+        search: by any of the solvers.
+    """
+    return torch.where(search.status == Status.LIMIT, int(Outcome.LIMIT), int(Outcome.STALLED))
+
+
+def _keep_nearer(search: Search, rows: Tensor, other: Search) -> None:
+    """Take over what another search of some rows found nearer to the target."""
+    search.steps[rows] += other.steps
+    nearer = other.share < search.share[rows]
+    for name in ("x", "share", "status"):
+        getattr(search, name)[rows[nearer]] = getattr(other, name)[nearer]

@@ -1,0 +1,57 @@
+"""retrieval: the training input whose output is nearest; plausible by definition, and a copy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from genrev.inverter import Inverter, Problem, Proposal, Traits
+from genrev.network import Network
+
+
+class RetrievalInverter(Inverter):
+    """Looks up the training input whose output is nearest to the target, in the greatest distance over what is asked.
+
+    Args:
+        network: the network to invert.
+        tolerance: the residual that counts as met, in output units.
+
+    Example:
+        >>> from genrev import InputSpace
+        >>> network = Network(torch.nn.Identity(), space=InputSpace((1,)))
+        >>> RetrievalInverter(network).fit([[0.0], [1.0]]).reconstruct([[0.8]]).x.item()
+        1.0
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        summary="Retrieval returns the training input whose output is nearest: real, but a copy.", learns=True
+    )
+
+    def __init__(self, network: Network, *, tolerance: float | Tensor = 1e-3) -> None:
+        super().__init__(network, tolerance=tolerance)
+        self._inputs: Tensor | None = None
+        self._outputs: Tensor | None = None
+
+    def _row_bytes(self) -> int:
+        assert self._outputs is not None
+        return 3 * self._outputs.numel() * self._outputs.element_size()
+
+    def _fit(self, inputs: Tensor, seed: int) -> None:
+        self._inputs, self._outputs = inputs, self.network.evaluate(inputs)
+
+    def _propose(self, problem: Problem) -> Proposal:
+        assert self._inputs is not None
+        assert self._outputs is not None
+        distance = (problem.target[:, None] - self._outputs[None]).abs() / problem.tolerance
+        nearest = distance.nan_to_num(0.0).flatten(2).amax(2).argmin(1)
+        return Proposal(self._inputs[nearest], {"neighbour": nearest})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        assert self._inputs is not None
+        assert self._outputs is not None
+        return {"inputs": self._inputs, "outputs": self._outputs}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self._inputs, self._outputs = tensors["inputs"], tensors["outputs"]

@@ -1,0 +1,126 @@
+"""Fully connected networks: the classifiers that genrev trains, and those that come as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genrev.errors import ArgumentError, UnknownNameError, nearest
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "identity": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "softmax": lambda: nn.Softmax(-1),
+    "log_softmax": lambda: nn.LogSoftmax(-1),
+}
+"""The activations that a layer can be given by name."""
+
+
+class MLP(nn.Sequential):
+    """A fully connected network: Flatten, then Linear and activation in turn.
+
+    Args:
+        widths: of the input and of every layer: ``(1024, 8, 8, 2)``.
+        activation: one name for all layers, or one a layer: see `ACTIVATIONS`.
+
+    Raises:
+        ArgumentError: fewer than two widths, or another number of activations than layers.
+        UnknownNameError: an activation has no such name.
+
+    Example:
+        >>> MLP((1024, 8, 8, 2), "sigmoid")(torch.zeros(1, 32, 32)).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(self, widths: Sequence[int], activation: str | Sequence[str] = "sigmoid") -> None:
+        self.widths = [int(width) for width in widths]
+        if len(self.widths) < 2 or min(self.widths) < 1:
+            raise ArgumentError(
+                f"expected the widths of the input and at least one layer, all positive, got {self.widths}; "
+                "write them as (1024, 8, 8, 2)"
+            )
+        self.activation = _one_a_layer(activation, len(self.widths) - 1)
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in, fan_out, name in zip(self.widths, self.widths[1:], self.activation, strict=False):
+            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[name]()]
+        super().__init__(*layers)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor needs to build the same network again."""
+        return {"widths": self.widths, "activation": self.activation}
+
+
+def _one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:
+    names = [activation] * layers if isinstance(activation, str) else list(activation)
+    if len(names) != layers:
+        raise ArgumentError(f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest")
+    for name in names:
+        if name not in ACTIVATIONS:
+            raise UnknownNameError(
+                f"expected an activation of {', '.join(ACTIVATIONS)}, got {name!r}{nearest(str(name), ACTIVATIONS)}"
+            )
+    return names
+
+
+def mlp_from_weights(
+    weights: Sequence[Any], biases: Sequence[Any], *, activation: str | Sequence[str] = "sigmoid"
+) -> MLP:
+    """Build a fully connected network from arrays.
+
+    Args:
+        weights: one array a layer, of shape (outputs, inputs).
+        biases: one array a layer, of shape (outputs,).
+        activation: one name for all layers, or one a layer: see `ACTIVATIONS`.
+
+    Returns:
+        The network, in the arrays' own precision (float64 for lists and integers).
+
+    Raises:
+        ArgumentError: shapes do not fit one another, or a weight is not finite.
+        UnknownNameError: an activation has no such name.
+
+    Example:
+        >>> mlp_from_weights([np.eye(2)], [np.zeros(2)], activation="tanh").widths
+        [2, 2]
+    """
+    matrices, vectors = [_tensor(weight) for weight in weights], [_tensor(bias) for bias in biases]
+    _check_shapes(matrices, vectors)
+    model = MLP([matrices[0].shape[1], *(len(matrix) for matrix in matrices)], activation).to(matrices[0].dtype)
+    linears = [layer for layer in model if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for layer, matrix, vector in zip(linears, matrices, vectors, strict=True):
+            layer.weight.copy_(matrix)
+            layer.bias.copy_(vector)
+    return model
+
+
+def _tensor(array: Any) -> Tensor:
+    values = array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+    return values if values.dtype in (torch.float32, torch.float64) else values.double()
+
+
+def _check_shapes(weights: list[Tensor], biases: list[Tensor]) -> None:
+    if not weights or len(weights) != len(biases):
+        raise ArgumentError(
+            f"expected as many biases as weights, at least one, got {len(weights)} weights and {len(biases)} biases; "
+            "give one of each a layer"
+        )
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
+        width = weights[number - 2].shape[0] if number > 1 else weight.shape[-1]
+        if weight.ndim != 2 or weight.shape[1] != width or tuple(bias.shape) != (len(weight),):
+            raise ArgumentError(
+                f"expected layer {number} to have weights (outputs, {width}) and a bias (outputs,), got "
+                f"{tuple(weight.shape)} and {tuple(bias.shape)}; W has a row for each output: transpose it if need be"
+            )
+        if not bool(weight.isfinite().all() and bias.isfinite().all()):
+            raise ArgumentError(f"expected finite weights, got NaN or infinity in layer {number}; train it again")

@@ -1,0 +1,457 @@
+"""The trained network that is inverted, and the space its inputs live in; neither is ever changed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError, nearest
+from genrev.layers import Chain
+from genrev.noise import Noise, target_keys
+
+MEMORY = 2**28
+"""Bytes that the values of one chunk of work may take."""
+
+OUTPUTS = ("softmax", "sigmoid", "values")
+
+_LINKS = (nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.ReLU, nn.ELU, nn.Softplus, nn.Softmax, nn.LogSoftmax)
+
+
+_HELD: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+"""The modules that are frozen already, by an outer call."""
+
+
+class InputSpace:
+    """The shape of an input and the bounds of its values.
+
+    Args:
+        shape: of one input, without the batch: ``(1, 28, 28)``, ``(64,)``.
+        low: least value: a number or a tensor that broadcasts to the shape; -inf where there is none.
+        high: greatest value, likewise; inf where there is none.
+
+    Raises:
+        ArgumentError: a bound is NaN, does not broadcast to the shape, or low exceeds high.
+
+    Example:
+        >>> space = InputSpace((2,), low=0.0, high=torch.tensor([1.0, 255.0]))
+        >>> space.project(torch.tensor([[-1.0, 300.0]])).tolist()
+        [[0.0, 255.0]]
+    """
+
+    def __init__(
+        self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf
+    ) -> None:
+        self.shape = tuple(int(size) for size in ([shape] if isinstance(shape, int) else shape))
+        if any(size < 1 for size in self.shape):
+            raise ArgumentError(
+                f"expected an input shape of positive sizes, got {self.shape}; give the shape of one input"
+            )
+        self.low, self.high = self._bound("low", low), self._bound("high", high)
+        if bool((self.low > self.high).any()):
+            raise ArgumentError("expected low <= high everywhere in the input space, got a low above its high; swap them")
+
+    def _bound(self, name: str, value: float | Tensor) -> Tensor:
+        bound = torch.as_tensor(value).detach().to("cpu", torch.float64)
+        try:
+            bound = bound.expand(self.shape)
+        except RuntimeError:
+            raise ArgumentError(
+                f"expected {name} to broadcast to the input shape {self.shape}, got shape {tuple(bound.shape)}; "
+                "give one number or one for each input value"
+            ) from None
+        if bool(bound.isnan().any()):
+            raise ArgumentError(f"expected {name} to be a number, got NaN; use -inf or inf where there is no bound")
+        return bound
+
+    def __repr__(self) -> str:
+        low, high = (
+            f"{float(bound.flatten()[0]):g}" if bool((bound == bound.flatten()[0]).all()) else "tensor"
+            for bound in (self.low, self.high)
+        )
+        return f"InputSpace({self.shape}, low={low}, high={high})"
+
+    @property
+    def size(self) -> int:
+        """Number of values in one input."""
+        return math.prod(self.shape)
+
+    @property
+    def middle(self) -> Tensor:
+        """``shape``, float64: the middle of the box; its finite end where only one is finite, 0 where none is."""
+        low, high = self.low.isfinite(), self.high.isfinite()
+        one_sided = torch.where(low, self.low, torch.where(high, self.high, 0.0))
+        return torch.where(low & high, (self.low + self.high) / 2, one_sided)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point of the space; NaN stays.
+
+        Args:
+            x: ``(batch, *shape)``.
+        """
+        return x.clamp(self.low.to(x), self.high.to(x))
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Return whether each value lies within its bounds, ``(batch, *shape)`` of bool; a NaN does not.
+
+        Args:
+            x: ``(batch, *shape)``.
+        """
+        return (x >= self.low.to(x)) & (x <= self.high.to(x))
+
+
+class _Reached(Exception):  # noqa: N818  (carries a value out of a forward pass; nothing went wrong)
+    def __init__(self, output: Any) -> None:
+        self.output = output
+
+
+class Network:
+    """A trained network f, seen as a function from an input space to outputs; genrev never changes it.
+
+    The module runs in eval mode; its flags, ``requires_grad``, hooks and buffers are as before after every call, and
+    no weights are copied.
+
+    Args:
+        module: any module from ``(batch, *space.shape)`` to ``(batch, *output_shape)`` that treats rows independently.
+        space: the input space.
+        outputs: what the outputs are: "softmax", "sigmoid" or "values"; read from the last module if not given.
+
+    Raises:
+        ArgumentError: the module does not run on inputs of that shape, or ``outputs`` is none of the three.
+
+    Example:
+        >>> network = Network(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid()), space=InputSpace((4,), 0.0, 1.0))
+        >>> network.outputs, network.output_shape, tuple(network(torch.zeros(3, 4)).shape)
+        ('sigmoid', (2,), (3, 2))
+    """
+
+    def __init__(self, module: nn.Module, *, space: InputSpace, outputs: str | None = None) -> None:
+        if not isinstance(module, nn.Module):
+            raise ArgumentError(
+                f"expected a torch.nn.Module, got {type(module).__name__}; use Network.from_weights for plain arrays"
+            )
+        if not isinstance(space, InputSpace):
+            raise ArgumentError(f"expected an InputSpace, got {type(space).__name__}; write InputSpace(shape, low, high)")
+        if outputs is not None and outputs not in OUTPUTS:
+            raise ArgumentError(f"expected outputs to be one of {', '.join(OUTPUTS)}, got {outputs!r}{nearest(str(outputs), OUTPUTS)}")
+        self._setup(module, space, outputs, head=None, stop=None)
+
+    def _setup(
+        self, module: nn.Module, space: InputSpace, outputs: str | None, head: nn.Module | None, stop: str | None
+    ) -> Network:
+        self.module, self.space, self._head, self._stop = module, space, head, stop
+        parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
+        self.dtype = torch.float32 if parameter is None else parameter.dtype
+        self.device = torch.device("cpu") if parameter is None else parameter.device
+        self._link: nn.Module | None = None
+        y, self.row_bytes = self._probe()
+        self.output_shape = tuple(y.shape[1:])
+        self.outputs = outputs or self._read_outputs()
+        return self
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any],
+        *,
+        activation: str | Sequence[str] = "sigmoid",
+        space: InputSpace | None = None,
+    ) -> Network:
+        """Build a network from the arrays of a program of one's own.
+
+        Args:
+            weights: one array a layer, of shape (outputs, inputs).
+            biases: one array a layer, of shape (outputs,).
+            activation: one name for all layers, or one a layer: see `genrev.models.ACTIVATIONS`.
+            space: the input space; unbounded, of the first layer's width, if not given.
+
+        Returns:
+            The network, in the arrays' own precision (float64 for lists and integers).
+
+        Raises:
+            ArgumentError: shapes do not fit one another, or a weight is not finite.
+            UnknownNameError: an activation has no such name.
+
+        Example:
+            >>> network = Network.from_weights([np.eye(2)], [np.zeros(2)], activation="identity")
+            >>> network(torch.ones(1, 2)).tolist()
+            [[1.0, 1.0]]
+        """
+        from genrev.models import mlp_from_weights
+
+        module = mlp_from_weights(weights, biases, activation=activation)
+        return cls(module, space=space or InputSpace((np.shape(weights[0])[1],)))
+
+    def with_softmax(self) -> Network:
+        """Return the same network with a softmax behind its last module: logits become probabilities."""
+        return self._with_head(nn.Softmax(-1))
+
+    def with_sigmoid(self) -> Network:
+        """Return the same network with a sigmoid behind its last module."""
+        return self._with_head(nn.Sigmoid())
+
+    def _with_head(self, head: nn.Module) -> Network:
+        if self.outputs != "values":
+            raise ArgumentError(
+                f"expected a network that ends in plain values, got one that ends in {self.outputs}; use it as it is"
+            )
+        return object.__new__(Network)._setup(self.module, self.space, None, head, self._stop)
+
+    def until(self, name: str) -> Network:
+        """Return the part of the network from its input to the output of one of its modules, again a network.
+
+        Args:
+            name: of the module, as in ``module.named_modules()``: "encoder.2".
+
+        Raises:
+            UnknownNameError: there is no such module.
+            LayerError: the module does not run exactly once, or gives no batch of numbers.
+
+        Example:
+            >>> network = Network(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), space=InputSpace((4,)))
+            >>> network.until("1").output_shape
+            (3,)
+        """
+        modules = dict(self.module.named_modules())
+        if not name or name not in modules:
+            names = [known for known in modules if known]
+            raise UnknownNameError(
+                f"expected the name of a module ({', '.join(names)}), got {name!r}{nearest(str(name), names)}"
+            )
+        self._check_runs_once(name, modules[name])
+        return object.__new__(Network)._setup(self.module, self.space, None, None, name)
+
+    def _check_runs_once(self, name: str, module: nn.Module) -> None:
+        calls: list[Any] = []
+        with self.frozen(), torch.no_grad():
+            handle = module.register_forward_hook(lambda *call: calls.append(call[2]))
+            try:
+                self.module(self._probe_input())
+            finally:
+                handle.remove()
+        if len(calls) != 1:
+            raise LayerError(
+                f"expected module {name!r} to run once in a forward pass, got {len(calls)} times; "
+                "choose a module that runs once, or give each use a module of its own"
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return f(x), differentiable in x.
+
+        Args:
+            x: ``(batch, *space.shape)``.
+
+        Returns:
+            ``(batch, *output_shape)``.
+        """
+        with self.frozen():
+            return self._forward(x)
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return f(x) without gradients, in chunks that keep to the memory bound.
+
+        Args:
+            x: ``(batch, *space.shape)``, converted to the network's dtype and device.
+
+        Returns:
+            ``(batch, *output_shape)``.
+        """
+        x = x.detach().to(self.device, self.dtype)
+        with self.frozen(), torch.no_grad():
+            return torch.cat([self._forward(part) for part in x.split(self.rows_at_once())])
+
+    def rows_at_once(self, extra: int = 0) -> int:
+        """Return how many rows of work fit the memory bound.
+
+        Args:
+            extra: bytes that a row takes beside one forward pass.
+        """
+        return max(1, MEMORY // (self.row_bytes + extra))
+
+    def before_link(self, x: Tensor) -> tuple[Tensor, nn.Module | None]:
+        """Return the values that enter the last monotone activation, and that activation.
+
+        Behind a saturated sigmoid or softmax residuals say next to nothing; before it they are well scaled.
+
+        Args:
+            x: ``(batch, *space.shape)``.
+
+        Returns:
+            ``(batch, *output_shape)``, and the activation: None where the outputs are the values themselves.
+        """
+        with self.frozen():
+            if self._head is not None:
+                return self._body(x), self._head
+            if self._link is None:
+                return self._before_function(self._body(x))
+            entering: list[Tensor] = []
+
+            def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+                entering.append(args[0].clone() if getattr(module, "inplace", False) else args[0])
+
+            handle = self._link.register_forward_pre_hook(keep)
+            try:
+                self._body(x)
+            finally:
+                handle.remove()
+            return entering[-1], self._link
+
+    def _before_function(self, y: Tensor) -> tuple[Tensor, nn.Module | None]:
+        """Undo a softmax or sigmoid that is no module: the user said it is there."""
+        tiny = torch.finfo(y.dtype).tiny
+        if self.outputs == "softmax":
+            return y.clamp(min=tiny).log(), nn.Softmax(-1)
+        if self.outputs == "sigmoid":
+            edge = torch.finfo(y.dtype).eps / 2
+            return torch.logit(y.clamp(tiny, 1 - edge)), nn.Sigmoid()
+        return y, None
+
+    def chain(self) -> Chain:
+        """Return the layers of the network in the order they run, checked on random inputs.
+
+        Raises:
+            LayerError: the network is no chain of its modules.
+        """
+        space = self.space
+        noise = Noise(target_keys(torch.arange(8.0)[:, None], 0)).uniform(space.shape)
+        low = torch.where(space.low.isfinite(), space.low, torch.where(space.high.isfinite(), space.high - 2, -1.0))
+        high = torch.where(space.high.isfinite(), space.high, low + 2)
+        x = (low + (high - low) * noise).to(self.device, self.dtype)
+        with self.frozen():
+            return Chain(self.module, x, forward=self._body, head=self._head)
+
+    @property
+    def link(self) -> nn.Module | None:
+        """The last activation, where outputs are asked for behind it; None where there is none."""
+        if self._head is not None:
+            return self._head
+        if self._link is not None:
+            return self._link
+        return {"softmax": nn.Softmax(-1), "sigmoid": nn.Sigmoid(), "values": None}[self.outputs]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y = self._body(x)
+        return y if self._head is None else self._head(y)
+
+    def _body(self, x: Tensor) -> Tensor:
+        if self._stop is None:
+            return self.module(x)
+
+        def stop(module: nn.Module, args: Any, output: Any) -> None:
+            raise _Reached(output)
+
+        handle = self.module.get_submodule(self._stop).register_forward_hook(stop)
+        try:
+            self.module(x)
+        except _Reached as reached:
+            return reached.output
+        finally:
+            handle.remove()
+        raise LayerError(f"expected module {self._stop!r} to run in a forward pass, got none; choose one that runs")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Hold the module in eval mode without parameter gradients, and restore all it had afterwards."""
+        if self.module in _HELD:
+            yield
+            return
+        _HELD.add(self.module)
+        modules = list(self.module.modules())
+        training = [module.training for module in modules]
+        parameters = [(p, p.requires_grad) for p in self.module.parameters()]
+        buffers = [(m, name, b, b.clone()) for m in modules for name, b in m._buffers.items() if b is not None]
+        try:
+            for module in modules:
+                module.training = False
+            for parameter, _ in parameters:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            _HELD.discard(self.module)
+            for module, flag in zip(modules, training, strict=True):
+                module.training = flag
+            for parameter, flag in parameters:
+                parameter.requires_grad_(flag)
+            for module, name, buffer, value in buffers:
+                if not _same(buffer, value):
+                    with torch.no_grad():
+                        buffer.copy_(value)
+                module._buffers[name] = buffer
+
+    def _probe_input(self) -> Tensor:
+        return self.space.middle[None].to(self.device, self.dtype)
+
+    def _probe(self) -> tuple[Tensor, int]:
+        """Run the module once, to learn its output shape, its last activation and the memory one row takes."""
+        x = self._probe_input()
+        taken = [x.numel()]
+        with self.frozen(), torch.no_grad(), ExitStack() as hooks:
+            last: list[tuple[nn.Module, Any]] = []
+
+            def keep(module: nn.Module, args: Any, output: Any) -> None:
+                if isinstance(output, Tensor):
+                    taken.append(output.numel())
+                if isinstance(module, _LINKS):
+                    last[:] = [(module, output)]
+
+            for module in self.module.modules():
+                hooks.callback(module.register_forward_hook(keep).remove)
+            try:
+                y = self._forward(x)
+            except GenrevError:
+                raise
+            except Exception as error:
+                cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise ArgumentError(
+                    f"expected a module that runs on inputs of shape (batch, {', '.join(map(str, self.space.shape))}), "
+                    f"got an error from it ({cause}); check the input space's shape"
+                ) from error
+        if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != 1 or not y.is_floating_point():
+            got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, Tensor) else type(y).__name__
+            raise ArgumentError(
+                f"expected the module to return one floating-point tensor (batch, *output_shape), got {got}; "
+                "wrap it in a module that does"
+            )
+        if last and last[0][1] is y:
+            self._link = last[0][0]
+        return y, sum(taken) * x.element_size()
+
+    def _read_outputs(self) -> str:
+        last = self._head or self._link
+        if isinstance(last, nn.Softmax) and last.dim in (-1, len(self.output_shape)):
+            return "softmax"
+        return "sigmoid" if isinstance(last, nn.Sigmoid) else "values"
+
+    def fingerprint(self) -> str:
+        """Return a hash of the network: its structure, weights, input space and outputs; 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        kind = type(self.module)
+        said = (f"{kind.__qualname__}", repr(self.module), repr(self._head), self._stop, self.outputs, self.space.shape)
+        digest.update(repr(said).encode())
+        state: Mapping[str, Any] = self.module.state_dict()
+        tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        for name, value in [*sorted(tensors.items()), ("low", self.space.low), ("high", self.space.high)]:
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        part = f", until={self._stop!r}" if self._stop else ""
+        return (
+            f"Network({type(self.module).__name__}, {self.space}, outputs={self.outputs!r}, "
+            f"output_shape={self.output_shape}{part})"
+        )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    if a.is_floating_point():
+        return bool(((a == b) | (a.isnan() & b.isnan())).all())
+    return torch.equal(a, b)

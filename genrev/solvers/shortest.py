@@ -1,0 +1,82 @@
+"""The smallest change: from points that solve an equation, along its solutions, to the ones nearest a goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from genrev.solvers.jacobian import Function, jacobian
+from genrev.solvers.levenberg_marquardt import Search, Status, bounded_step, forth, levenberg_marquardt
+
+
+def shorten(
+    function: Callable[[Tensor], Function],
+    search: Search,
+    goal: Tensor,
+    *,
+    low: Tensor,
+    high: Tensor,
+    metric: Tensor,
+    free: Tensor,
+    aim: float = 0.01,
+    rounds: int = 20,
+    gain: float = 1e-3,
+) -> Tensor:
+    """Move solved rows nearer to their goal, keeping them solved.
+
+    Each round goes to the point of the linearised constraint and the box that is nearest to the goal, then back onto
+    the constraint, and is kept only if that ends nearer; where it does not, the way is halved.
+
+    Args:
+        function: from row numbers ``(k,)`` to the `Function` of those rows.
+        search: the solved and unsolved rows; changed in place.
+        goal: ``(rows, n)``, inside the box.
+        low: ``(n,)``.
+        high: ``(n,)``.
+        metric: ``(n,)``, positive: distances are sum(d^2 / metric).
+        free: ``(rows, n)`` of bool.
+        aim: the share of the tolerance at which a row is solved.
+        rounds: at most.
+        gain: a row is done when a whole round shortens its distance by less than this share.
+
+    Returns:
+        ``(rows,)`` integers: how many rounds were kept.
+    """
+    kept = torch.zeros_like(search.status)
+    way = torch.ones_like(search.share)
+    rows = (search.status == Status.SOLVED).nonzero()[:, 0]
+    for _ in range(rounds):
+        if len(rows) == 0:
+            break
+        x, aims = search.x[rows], goal[rows]
+        residual, _, slopes = jacobian(function(rows), x)
+        ahead = residual + forth(slopes, aims - x)
+        damping = torch.full_like(way[rows], 1e-9)
+        change, _ = bounded_step(slopes, ahead, aims, low, high, metric, free[rows], damping, passes=12)
+        nearest = torch.where(free[rows], aims + change, x)
+        trial = x + way[rows, None] * (nearest - x)
+        again = levenberg_marquardt(
+            lambda part, rows=rows: function(rows[part]),  # type: ignore[misc]
+            trial,
+            low=low,
+            high=high,
+            metric=metric,
+            free=free[rows],
+            aim=aim,
+            steps=8,
+        )
+        before, after = _distance(x - aims, metric), _distance(again.x - aims, metric)
+        nearer = (again.status == Status.SOLVED) & (after < before)
+        search.x[rows[nearer]], search.share[rows[nearer]] = again.x[nearer], again.share[nearer]
+        search.steps[rows] += again.steps + 1
+        kept[rows[nearer]] += 1
+        little = nearer & (after > before * (1 - gain * way[rows]))
+        way[rows] = torch.where(nearer, (2 * way[rows]).clamp(max=1.0), way[rows] / 2)
+        rows = rows[~little & (way[rows] > 1 / 64)]
+    return kept
+
+
+def _distance(change: Tensor, metric: Tensor) -> Tensor:
+    return (change.square() / metric).sum(1).sqrt()

@@ -1,0 +1,217 @@
+"""Data sets and their four parts: validated, disjoint, stratified, reproducible, and found by name."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+import torch
+from torch import Tensor
+
+from genrev.data import DATASETS, Dataset, Splits, cut, digits, load_splits, split, xo
+from genrev.errors import ArgumentError, UnknownNameError
+
+
+def numbered(n: int, classes: int = 3) -> Dataset:
+    """Return a data set whose one input value says which example it is."""
+    inputs = torch.arange(n, dtype=torch.float32)[:, None] / n
+    return Dataset(inputs, torch.arange(n) % classes, tuple("abcdefghij"[:classes]))
+
+
+def parts_of(splits: Splits) -> list[Dataset]:
+    return [splits.train, splits.judge, splits.targets, splits.reference]
+
+
+def rows(inputs: Tensor) -> list[bytes]:
+    return sorted(row.numpy().tobytes() for row in inputs)
+
+
+def test_the_parts_are_disjoint_and_together_the_whole():
+    whole = numbered(1000)
+    parts = parts_of(split(whole))
+    assert rows(torch.cat([part.inputs for part in parts])) == rows(whole.inputs)
+
+
+def test_the_parts_have_the_asked_shares_and_the_rest_is_halved():
+    assert [len(part) for part in parts_of(split(numbered(1001), train=0.6, judge=0.1))] == [601, 100, 150, 150]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_part_has_the_class_shares_of_the_whole(seed: int):
+    rare = (torch.arange(1000) % 10 == 0).long()
+    whole = Dataset(torch.arange(1000, dtype=torch.float32)[:, None] / 1000, rare, ("common", "rare"))
+    for part in parts_of(split(whole, seed=seed)):
+        assert abs(int(part.labels.sum()) - len(part) / 10) <= 2
+
+
+def test_labels_stay_with_their_inputs():
+    whole = numbered(300)
+    for part in parts_of(split(whole)):
+        position = (part.inputs[:, 0] * 300).round().long()
+        assert torch.equal(whole.labels[position], part.labels)
+
+
+def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
+    first, second, other = (split(numbered(200), seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(first.train.inputs, second.train.inputs)
+    assert torch.equal(first.reference.inputs, second.reference.inputs)
+    assert not torch.equal(first.train.inputs, other.train.inputs)
+
+
+def test_the_examples_come_in_no_class_order():
+    labels = split(numbered(3000)).train.labels
+    same = (labels[1:] == labels[:-1]).double().mean()
+    assert 0.28 < float(same) < 0.39, "a third of the neighbours share their class, as by chance"
+
+
+def test_splitting_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    split(numbered(50))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("train", "judge"), [(0, 0.5), (0.5, 0), (0.5, 0.5), (-0.1, 0.3), (float("nan"), 0.1)])
+def test_shares_that_leave_no_part_are_refused(train: float, judge: float):
+    with pytest.raises(ArgumentError, match=r"expected shares above 0 with train \+ judge below 1, got"):
+        split(numbered(100), train=train, judge=judge)
+
+
+def test_a_set_too_small_for_four_parts_is_refused():
+    with pytest.raises(ArgumentError, match="expected parts of at least 1"):
+        split(numbered(3))
+
+
+@pytest.mark.parametrize("counts", [(), (0, 3), (5, -1), (6, 5)])
+def test_cut_refuses_empty_parts_and_more_than_there_is(counts: tuple[int, ...]):
+    with pytest.raises(ArgumentError, match="expected parts of at least 1 and together at most 10"):
+        cut(numbered(10), counts)
+
+
+def test_take_returns_the_chosen_examples_in_the_given_order():
+    whole = numbered(10)
+    for chosen in ([3, 0, -1], torch.tensor([3, 0, 9])):
+        part = whole.take(chosen)
+        assert part.labels.tolist() == [0, 0, 0]
+        assert torch.equal(part.inputs, whole.inputs[[3, 0, 9]])
+
+
+def test_take_copies():
+    whole = numbered(10)
+    whole.take(range(10)).inputs.zero_()
+    assert torch.equal(whole.inputs, numbered(10).inputs)
+
+
+@pytest.mark.parametrize("indices", [[], [0.5], torch.ones(10, dtype=torch.bool), torch.zeros(2, 2, dtype=torch.int64)])
+def test_take_refuses_what_is_no_list_of_integers(indices: Tensor | list):
+    with pytest.raises(ArgumentError, match="expected a list of at least one integer index, got"):
+        numbered(10).take(indices)
+
+
+@pytest.mark.parametrize("indices", [[0, 10], [-11]])
+def test_take_refuses_indices_out_of_range(indices: list[int]):
+    with pytest.raises(ArgumentError, match=r"expected indices in \[-10, 9\], got"):
+        numbered(10).take(indices)
+
+
+GOOD = torch.zeros(2, 3, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [GOOD.double(), GOOD.numpy(), GOOD[0], GOOD[:0], GOOD + 2, GOOD - 1, GOOD * float("nan")],
+    ids=["float64", "numpy", "no batch", "empty", "above 1", "below 0", "nan"],
+)
+def test_inputs_of_another_kind_are_refused(inputs: object):
+    with pytest.raises(ArgumentError, match=r"expected inputs .*, got .*; "):
+        Dataset(inputs, torch.tensor([0, 1]), ("a", "b"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [[0, 1], torch.tensor([0.0, 1]), torch.tensor([0]), torch.tensor([[0, 1]])])
+def test_labels_of_another_kind_are_refused(labels: object):
+    with pytest.raises(ArgumentError, match=r"expected labels as an int64 tensor of shape \(2,\), got"):
+        Dataset(GOOD, labels, ("a", "b"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 0]])
+def test_labels_without_a_name_are_refused(labels: list[int]):
+    with pytest.raises(ArgumentError, match=r"expected labels in \[0, 1\] for 2 names, got"):
+        Dataset(GOOD, torch.tensor(labels), ("a", "b"))
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ("a", "a")])
+def test_names_must_be_a_tuple_of_different_names(names: tuple[str, ...]):
+    with pytest.raises(ArgumentError, match="expected a tuple of different class names, got"):
+        Dataset(GOOD, torch.tensor([0, 1]), names)
+
+
+def test_parts_of_different_kinds_make_no_splits():
+    few, many = numbered(4, classes=2), numbered(4, classes=3)
+    with pytest.raises(ArgumentError, match="expected four parts of one input shape and one tuple of class names"):
+        Splits(few, few, many, few)
+
+
+def test_xo_comes_in_its_own_shares():
+    parts = load_splits("xo", n=1070)
+    assert [len(part) for part in parts_of(parts)] == [800, 150, 60, 60]
+    assert len({row for part in parts_of(parts) for row in rows(part.inputs)}) == 1070
+    for part in parts_of(parts):
+        assert abs(int(part.labels.sum()) - len(part) / 2) <= 2
+
+
+def test_digits_come_as_half_train_a_seventh_judge_and_the_rest_held_out():
+    parts = load_splits("digits")
+    assert sum(len(part) for part in parts_of(parts)) == 1797
+    assert len(parts.targets) >= 300
+    assert rows(torch.cat([part.inputs for part in parts_of(parts)])) == rows(digits().inputs)
+
+
+@pytest.mark.parametrize("spec", ["xo", "digits"])
+def test_load_splits_gives_n_examples_the_same_for_the_same_seed(spec: str):
+    first, second, other = (load_splits(spec, seed=seed, n=200) for seed in (1, 1, 2))
+    assert sum(len(part) for part in parts_of(first)) == 200
+    for ours, same, others in zip(parts_of(first), parts_of(second), parts_of(other), strict=True):
+        assert torch.equal(ours.inputs, same.inputs)
+        assert torch.equal(ours.labels, same.labels)
+        assert not torch.equal(ours.inputs, others.inputs)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"got 'digit'; did you mean 'digits'\?"):
+        load_splits("digit")
+    with pytest.raises(UnknownNameError, match="got 'cifar'; choose one of xo, digits, idx"):
+        load_splits("cifar")
+
+
+@pytest.mark.parametrize("spec", ["xo:folder", "digits:folder"])
+def test_a_folder_is_refused_where_none_is_read(spec: str):
+    with pytest.raises(ArgumentError, match="leave out what follows the colon"):
+        load_splits(spec)
+
+
+@pytest.mark.parametrize(("spec", "n"), [("xo", 0), ("xo", 3), ("xo", -5), ("digits", 1798), ("digits", 4)])
+def test_an_n_that_cannot_fill_the_parts_is_refused(spec: str, n: int):
+    with pytest.raises(ArgumentError, match="expected"):
+        load_splits(spec, n=n)
+
+
+def test_xo_letters_have_no_say_in_which_part_they_come_into():
+    # The draw and the cut share a seed; were they to share random bits too, size or ink would go with the part.
+    ink = xo(4000, seed=3).inputs.mean((1, 2, 3))
+    parts = split(xo(4000, seed=3), seed=3)
+    for part in parts_of(parts):
+        standard_error = float(ink.std()) / len(part) ** 0.5
+        assert abs(float(part.inputs.mean()) - float(ink.mean())) < 4 * standard_error
+
+
+def test_the_table_names_every_kind_of_data():
+    assert list(DATASETS) == ["xo", "digits", "idx"]
+
+
+@pytest.mark.parametrize(
+    "name", ["genrev.data", *(f"genrev.data.{part}" for part in ("dataset", "digits", "idx", "xo"))]
+)
+def test_the_examples_in_the_docs_run(name: str):
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
