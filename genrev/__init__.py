@@ -33,7 +33,7 @@ _PUBLIC = {
     "save": "genrev.checkpoint",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
     from genrev.checkpoint import load, save

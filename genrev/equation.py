@@ -33,38 +33,30 @@ class Equation:
         self.asked = ~target.isnan()
         self.target = moved_inside(target, tolerance, network)
         self._link = network.link if behind else None
+        self._least, self._most = _near_enough(self.target, tolerance, network)
         # Coordinates of different tolerance come in different units: measure each in its own.
         self._weight = (tolerance.mean() / tolerance)[None]
-        self._partial = self._link_is_softmax and bool((self.asked != self.asked.all(-1, keepdim=True)).any())
         if self._link is None:
             self.low = self.high = self.target.nan_to_num(0.0)
-        elif self._link_is_softmax:
-            self.low = self.high = self._softmax_target()
-            self._weight = torch.ones_like(self._weight)
+        elif isinstance(self._link, nn.LogSoftmax):
+            self.low = self.high = self.target - _log_rest(self.target)
+        elif isinstance(self._link, (nn.Sigmoid, nn.Softmax)):
+            self.low, self.high = torch.logit(self._least), torch.logit(self._most)
         else:
             preimage = inverse(self._link, network.output_shape)(self.target.nan_to_num(0.5))
             self.low, self.high = preimage.low, preimage.high
-
-    @property
-    def _link_is_softmax(self) -> bool:
-        return isinstance(self._link, (nn.Softmax, nn.LogSoftmax))
+        self.low, self.high = (
+            self.low.nan_to_num(0.0, math.inf, -math.inf),
+            self.high.nan_to_num(0.0, math.inf, -math.inf),
+        )
 
     def __getitem__(self, rows: Tensor) -> Equation:
         part = object.__new__(Equation)
         part.__dict__.update(self.__dict__)
         part.asked, part.target = self.asked[rows], self.target[rows]
         part.low, part.high = self.low[rows], self.high[rows]
+        part._least, part._most = self._least[rows], self._most[rows]
         return part
-
-    def _softmax_target(self) -> Tensor:
-        """All asked: logits up to their constant. Some asked: the log-odds of each against all the others."""
-        y = self.target.exp() if isinstance(self._link, nn.LogSoftmax) else self.target
-        # Where nothing is asked any number will do.
-        y = y.nan_to_num(0.5)
-        full = self.asked.all(-1, keepdim=True)
-        log = self.target.nan_to_num(0.0) if isinstance(self._link, nn.LogSoftmax) else y.clamp(min=_tiny(y)).log()
-        odds = log - torch.log1p(-y.clamp(max=1 - torch.finfo(y.dtype).eps))
-        return torch.where(full, log - log.mean(-1, keepdim=True), odds)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residuals to drive to zero, and the distance left in the user's units.
@@ -81,37 +73,54 @@ class Equation:
         else:
             value, link = self.network.before_link(x)
             y = value if link is None else link(value)
-            if self._link_is_softmax:
-                value = self._logits(value)
-        # The nearest point of the preimage's box: a point for most activations, a half-line for a ReLU at zero.
+            if isinstance(self._link, (nn.Softmax, nn.LogSoftmax)):
+                value = log_odds(value)
+        # What is asked is a box: a point for most, a half-line where anything beyond a bound will do.
         nearest = torch.minimum(torch.maximum(value.detach(), self.low), self.high)
-        residual = torch.where(self.asked, (value - nearest) * self._weight, 0.0).flatten(1)
+        loose = (value.detach() == nearest) & (self.low.isinf() | self.high.isinf())
+        residual = torch.where(self.asked & ~loose, (value - nearest) * self._weight, 0.0).flatten(1)
         return residual, self.share(y.detach())
 
     def share(self, y: Tensor) -> Tensor:
-        """Return the greatest distance of outputs to the target, as a share of the tolerance.
+        """Return the greatest distance of outputs to what is near enough, as a share of the tolerance.
 
         Args:
             y: ``(rows, *output_shape)``.
         """
-        distance = torch.where(self.asked, (y - self.target).abs() / self.tolerance, 0.0).flatten(1).amax(1)
+        away = torch.maximum(self._least - y, y - self._most) / self.tolerance
+        distance = torch.where(self.asked, away, 0.0).flatten(1).amax(1).clamp(min=0.0)
         return torch.where(distance.isfinite(), distance, math.inf)
 
-    def _logits(self, value: Tensor) -> Tensor:
-        """Bring logits to the form of their target: centred, or as log-odds."""
-        centred = value - value.mean(-1, keepdim=True)
-        if not self._partial:
-            return centred
-        total = value.shape[-1]
-        others = value[..., None, :].expand(*value.shape, total).masked_fill(
-            torch.eye(total, dtype=torch.bool, device=value.device), -math.inf
-        )
-        odds = value - others.logsumexp(-1)
-        return torch.where(self.asked.all(-1, keepdim=True), centred, odds)
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Return log p - log(1 - p) of each probability of a softmax: well scaled however sure it is.
+
+    Args:
+        logits: ``(..., n)``.
+    """
+    total = logits.logsumexp(-1, keepdim=True)
+    most = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, logits.argmax(-1, keepdim=True), True)
+    # 1 - p loses its digits where p is near one, which only the greatest can be: that one sums the others.
+    p = torch.where(most, 0.0, (logits - total).exp())
+    others = logits.masked_fill(most, -math.inf).logsumexp(-1, keepdim=True)
+    return logits - torch.where(most, others, total + torch.log1p(-p))
 
 
-def _tiny(y: Tensor) -> float:
-    return torch.finfo(y.dtype).tiny
+def _log_rest(log: Tensor) -> Tensor:
+    """Return log(1 - p) from log p."""
+    return torch.log(-torch.expm1(log.clamp(max=-torch.finfo(log.dtype).eps)))
+
+
+def _near_enough(target: Tensor, tolerance: Tensor, network: Network) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest output that a solver is content with: the target, for most.
+
+    Where a probability is asked to be within half the tolerance of 0 or 1, any that is as near will do: to ask one of
+    1e-5 for its logit would drag an input a long way off for what nobody can see.
+    """
+    if network.outputs == "values":
+        return target, target
+    half = tolerance / 2
+    return torch.where(target <= half, 0.0, target), torch.where(target >= 1 - half, 1.0, target)
 
 
 def moved_inside(target: Tensor, tolerance: Tensor, network: Network) -> Tensor:

@@ -240,8 +240,8 @@ class Inversion:
 class Inverter(ABC):
     """A way to find inputs that give an output.
 
-    Every inverter is built as ``Kind(network)``, all else by keyword; fitted with `fit`, where it learns; and asked with
-    `reconstruct`. A new one is a class with `traits` and `_propose`, and a line in `genrev.inverters.INVERTERS`.
+    Every inverter is built as ``Kind(network)``, all else by keyword; fitted with `fit`, where it learns; and asked
+    with `reconstruct`. A new one is a class with `traits` and `_propose`, and a line in `genrev.inverters.INVERTERS`.
 
     Args:
         network: the network to invert.
@@ -276,7 +276,7 @@ class Inverter(ABC):
     def _propose(self, problem: Problem) -> Proposal:
         """Return an input for each row of the problem: the one thing that a method writes."""
 
-    def _fit(self, inputs: Tensor, seed: int) -> None:
+    def _fit(self, inputs: Tensor, seed: int) -> None:  # noqa: B027
         """Learn from inputs ``(n, *input_shape)``; nothing to do for methods that do not learn."""
 
     def _row_bytes(self) -> int:
@@ -287,12 +287,13 @@ class Inverter(ABC):
         """Return what was learned, for a file."""
         return {}
 
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
+    def _restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027
         """Take back what `_tensors` gave."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the keywords that build the same inverter again."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters if name != "network"}
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name not in ("self", "network")}
 
     def explain(self, found: Inversion) -> str:
         """Return what the method did on these targets, and why it failed where it did, in a few sentences.

@@ -46,9 +46,7 @@ class InputSpace:
         [[0.0, 255.0]]
     """
 
-    def __init__(
-        self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf
-    ) -> None:
+    def __init__(self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf) -> None:
         self.shape = tuple(int(size) for size in ([shape] if isinstance(shape, int) else shape))
         if any(size < 1 for size in self.shape):
             raise ArgumentError(
@@ -56,7 +54,9 @@ class InputSpace:
             )
         self.low, self.high = self._bound("low", low), self._bound("high", high)
         if bool((self.low > self.high).any()):
-            raise ArgumentError("expected low <= high everywhere in the input space, got a low above its high; swap them")
+            raise ArgumentError(
+                "expected low <= high everywhere in the input space, got a low above its high; swap them"
+            )
 
     def _bound(self, name: str, value: float | Tensor) -> Tensor:
         bound = torch.as_tensor(value).detach().to("cpu", torch.float64)
@@ -138,15 +138,21 @@ class Network:
                 f"expected a torch.nn.Module, got {type(module).__name__}; use Network.from_weights for plain arrays"
             )
         if not isinstance(space, InputSpace):
-            raise ArgumentError(f"expected an InputSpace, got {type(space).__name__}; write InputSpace(shape, low, high)")
+            raise ArgumentError(
+                f"expected an InputSpace, got {type(space).__name__}; write InputSpace(shape, low, high)"
+            )
         if outputs is not None and outputs not in OUTPUTS:
-            raise ArgumentError(f"expected outputs to be one of {', '.join(OUTPUTS)}, got {outputs!r}{nearest(str(outputs), OUTPUTS)}")
+            raise ArgumentError(
+                f"expected outputs to be one of {', '.join(OUTPUTS)}, got {outputs!r}{nearest(str(outputs), OUTPUTS)}"
+            )
         self._setup(module, space, outputs, head=None, stop=None)
 
     def _setup(
         self, module: nn.Module, space: InputSpace, outputs: str | None, head: nn.Module | None, stop: str | None
     ) -> Network:
-        self.module, self.space, self._head, self._stop = module, space, head, stop
+        self.module, self.space = module, space
+        # Behind the module, and the name of the submodule it ends at: None for most.
+        self.head, self.stop = head, stop
         parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
         self.dtype = torch.float32 if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
@@ -203,7 +209,7 @@ class Network:
             raise ArgumentError(
                 f"expected a network that ends in plain values, got one that ends in {self.outputs}; use it as it is"
             )
-        return object.__new__(Network)._setup(self.module, self.space, None, head, self._stop)
+        return object.__new__(Network)._setup(self.module, self.space, None, head, self.stop)
 
     def until(self, name: str) -> Network:
         """Return the part of the network from its input to the output of one of its modules, again a network.
@@ -288,8 +294,8 @@ class Network:
             ``(batch, *output_shape)``, and the activation: None where the outputs are the values themselves.
         """
         with self.frozen():
-            if self._head is not None:
-                return self._body(x), self._head
+            if self.head is not None:
+                return self._body(x), self.head
             if self._link is None:
                 return self._before_function(self._body(x))
             entering: list[Tensor] = []
@@ -326,36 +332,36 @@ class Network:
         high = torch.where(space.high.isfinite(), space.high, low + 2)
         x = (low + (high - low) * noise).to(self.device, self.dtype)
         with self.frozen():
-            return Chain(self.module, x, forward=self._body, head=self._head)
+            return Chain(self.module, x, forward=self._body, head=self.head)
 
     @property
     def link(self) -> nn.Module | None:
         """The last activation, where outputs are asked for behind it; None where there is none."""
-        if self._head is not None:
-            return self._head
+        if self.head is not None:
+            return self.head
         if self._link is not None:
             return self._link
         return {"softmax": nn.Softmax(-1), "sigmoid": nn.Sigmoid(), "values": None}[self.outputs]
 
     def _forward(self, x: Tensor) -> Tensor:
         y = self._body(x)
-        return y if self._head is None else self._head(y)
+        return y if self.head is None else self.head(y)
 
     def _body(self, x: Tensor) -> Tensor:
-        if self._stop is None:
+        if self.stop is None:
             return self.module(x)
 
         def stop(module: nn.Module, args: Any, output: Any) -> None:
             raise _Reached(output)
 
-        handle = self.module.get_submodule(self._stop).register_forward_hook(stop)
+        handle = self.module.get_submodule(self.stop).register_forward_hook(stop)
         try:
             self.module(x)
         except _Reached as reached:
             return reached.output
         finally:
             handle.remove()
-        raise LayerError(f"expected module {self._stop!r} to run in a forward pass, got none; choose one that runs")
+        raise LayerError(f"expected module {self.stop!r} to run in a forward pass, got none; choose one that runs")
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -425,7 +431,7 @@ class Network:
         return y, sum(taken) * x.element_size()
 
     def _read_outputs(self) -> str:
-        last = self._head or self._link
+        last = self.head or self._link
         if isinstance(last, nn.Softmax) and last.dim in (-1, len(self.output_shape)):
             return "softmax"
         return "sigmoid" if isinstance(last, nn.Sigmoid) else "values"
@@ -434,17 +440,17 @@ class Network:
         """Return a hash of the network: its structure, weights, input space and outputs; 64 hexadecimal digits."""
         digest = hashlib.sha256()
         kind = type(self.module)
-        said = (f"{kind.__qualname__}", repr(self.module), repr(self._head), self._stop, self.outputs, self.space.shape)
+        said = (f"{kind.__qualname__}", repr(self.module), repr(self.head), self.stop, self.outputs, self.space.shape)
         digest.update(repr(said).encode())
         state: Mapping[str, Any] = self.module.state_dict()
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         for name, value in [*sorted(tensors.items()), ("low", self.space.low), ("high", self.space.high)]:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        part = f", until={self._stop!r}" if self._stop else ""
+        part = f", until={self.stop!r}" if self.stop else ""
         return (
             f"Network({type(self.module).__name__}, {self.space}, outputs={self.outputs!r}, "
             f"output_shape={self.output_shape}{part})"

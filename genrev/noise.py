@@ -26,7 +26,8 @@ def philox(counter: Tensor, key: Tensor) -> Tensor:
         Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as 1, 2, 3".
 
     Example:
-        >>> [hex(word) for word in philox(torch.zeros(4, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)).tolist()]
+        >>> zeros = torch.zeros(4, dtype=torch.int64)
+        >>> [hex(word) for word in philox(zeros, zeros[:2]).tolist()]
         ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     a, b, c, d = counter.unbind(-1)
@@ -109,14 +110,16 @@ class Noise:
         Args:
             branch: which one: an integer, or ``(rows,)`` integers, one for each row.
         """
-        branch = torch.as_tensor(branch).expand(len(self.keys))
-        counter = torch.stack([branch, *(torch.full_like(branch, fill) for fill in (0, 0, 3))], -1)
-        return Noise(philox(counter, self.keys)[:, :2])
+        return self._branch(torch.as_tensor(branch).expand(len(self.keys)), 3)
 
     def repeat(self, times: int) -> Noise:
         """Return independent noise for each of ``times`` copies of every row, copies of a row side by side."""
         rows = Noise(self.keys.repeat_interleave(times, 0))
-        return rows.fork(torch.arange(times).repeat(len(self.keys)))
+        return rows._branch(torch.arange(times).repeat(len(self.keys)), 5)
+
+    def _branch(self, branch: Tensor, kind: int) -> Noise:
+        counter = torch.stack([branch, *(torch.full_like(branch, fill) for fill in (0, 0, kind))], -1)
+        return Noise(philox(counter, self.keys)[:, :2])
 
     def uniform(self, shape: tuple[int, ...], *, stream: int = 0) -> Tensor:
         """Return ``(rows, *shape)`` float64 draws, uniform in (0, 1).

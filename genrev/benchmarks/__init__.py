@@ -1,0 +1,1 @@
+"""Benchmarks: tasks whose forward process is known, and their figures."""

@@ -1,0 +1,1 @@
+"""The command line: one file a command, each gathers and then renders; torch is imported inside."""

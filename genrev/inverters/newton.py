@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ class NewtonInverter(Inverter):
         x = search.x.reshape(-1, *self.network.space.shape)
         return Proposal(x, {"steps": search.steps, **stats}, reasons(search))
 
-    def _search(self, problem: Problem, x: Tensor, box: dict[str, Tensor]) -> Search:
+    def _search(self, problem: Problem, x: Tensor, box: dict[str, Any]) -> Search:
         """Solve behind the last activation; what can't be met there goes on for the nearest output itself."""
         search = self._solve(problem, x, box, behind=True)
         if self.network.link is not None:
@@ -100,19 +100,17 @@ class NewtonInverter(Inverter):
                 _keep_nearer(search, left, self._solve(problem[left], found, part, behind=False))
         return search
 
-    def _restart(self, problem: Problem, search: Search, box: dict[str, Tensor], attempt: int) -> None:
+    def _restart(self, problem: Problem, search: Search, box: dict[str, Any], attempt: int) -> None:
         left = (search.status != Status.SOLVED).nonzero()[:, 0]
         if len(left) == 0:
             return
         part = problem[left]
         noise = part.noise.fork(attempt + 1)
-        elsewhere = Problem(
-            part.target, part.tolerance, torch.ones_like(part.sample), part.start, part.known, noise
-        )
+        elsewhere = Problem(part.target, part.tolerance, torch.ones_like(part.sample), part.start, part.known, noise)
         found = self._search(elsewhere, self._starts(elsewhere), {**box, "free": box["free"][left]})
         _keep_nearer(search, left, found)
 
-    def _solve(self, problem: Problem, x: Tensor, box: dict[str, Tensor], *, behind: bool) -> Search:
+    def _solve(self, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool) -> Search:
         equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
         function = rows_of(equation, self.network.space.shape)
         return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps)
@@ -125,7 +123,7 @@ class NewtonInverter(Inverter):
         return (variance / variance.max()).clamp(min=1e-4)
 
 
-def box_of(inverter: Inverter, problem: Problem) -> dict[str, Tensor]:
+def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:
     """Return the bounds ``(n,)`` and the free values ``(rows, n)`` of a problem, as the solvers take them.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genrev.equation import moved_inside
 from genrev.errors import LayerError
 from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
-from genrev.layers import Chain, inverse
+from genrev.layers import inverse
 from genrev.network import Network
 
 

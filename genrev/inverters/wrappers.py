@@ -52,6 +52,11 @@ class Refined(Inverter):
             chain=one.chain or two.chain,
         )
 
+    @property
+    def fitted(self) -> bool:
+        """Whether all parts that learn are fitted."""
+        return all(part.fitted or not part.traits.learns for part in (self.first, self.then))
+
     def _fit(self, inputs: Tensor, seed: int) -> None:
         fit_parts((self.first, self.then), inputs, seed)
 
@@ -102,6 +107,11 @@ class BestOf(Inverter):
         super().__init__(inverter.network, tolerance=inverter.tolerance if tolerance is None else tolerance)
         self.inverter, self.n = inverter, n
         self.traits = inverter.traits  # type: ignore[misc]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether all parts that learn are fitted."""
+        return all(part.fitted or not part.traits.learns for part in (self.inverter,))
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
         fit_parts((self.inverter,), inputs, seed)

@@ -1,6 +1,13 @@
 """Models: plain modules that know no inverter: classifiers, decoders, autoencoders."""
 
-from genrev.models.cvae import ConditionalVAE
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from genrev.models.cvae import ConditionalVAE, calibrated
 from genrev.models.mlp import ACTIVATIONS, MLP, mlp_from_weights
 
-__all__ = ["ACTIVATIONS", "MLP", "ConditionalVAE", "mlp_from_weights"]
+__all__ = ["ACTIVATIONS", "CLASSIFIERS", "MLP", "ConditionalVAE", "calibrated", "mlp_from_weights"]
+
+CLASSIFIERS: Mapping[str, Callable[..., nn.Module]] = {"mlp": MLP}
+"""The networks that genrev builds itself, and so can build again from a file, by name."""

@@ -54,6 +54,10 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[name]()]
         super().__init__(*layers)
 
+    def __getitem__(self, place: Any) -> Any:
+        """Return a layer, or for a slice those layers as a plain `nn.Sequential`."""
+        return nn.Sequential(*list(self)[place]) if isinstance(place, slice) else super().__getitem__(place)
+
     @property
     def arguments(self) -> dict[str, Any]:
         """What the constructor needs to build the same network again."""
@@ -63,7 +67,9 @@ class MLP(nn.Sequential):
 def _one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
-        raise ArgumentError(f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest")
+        raise ArgumentError(
+            f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest"
+        )
     for name in names:
         if name not in ACTIVATIONS:
             raise UnknownNameError(
@@ -105,7 +111,13 @@ def mlp_from_weights(
 
 
 def _tensor(array: Any) -> Tensor:
-    values = array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+    try:
+        values = array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"expected weights as arrays of numbers of regular shape, got {type(array).__name__} that is none; "
+            "check its rows"
+        ) from None
     return values if values.dtype in (torch.float32, torch.float64) else values.double()
 
 
@@ -116,7 +128,7 @@ def _check_shapes(weights: list[Tensor], biases: list[Tensor]) -> None:
             "give one of each a layer"
         )
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), 1):
-        width = weights[number - 2].shape[0] if number > 1 else weight.shape[-1]
+        width = weights[number - 2].shape[0] if number > 1 else (weight.shape or (0,))[-1]
         if weight.ndim != 2 or weight.shape[1] != width or tuple(bias.shape) != (len(weight),):
             raise ArgumentError(
                 f"expected layer {number} to have weights (outputs, {width}) and a bias (outputs,), got "

@@ -64,6 +64,9 @@ _MOST_DAMPING = 1e8
 _PATIENCE = 15
 """How many steps may pass without the cost falling by a hundredth before a search counts as stalled."""
 
+_ROUNDABOUT = 3
+"""How many guesses at the active set may pass without fewer wrong ones, before they are corrected one at a time."""
+
 
 def levenberg_marquardt(
     function: Callable[[Tensor], Function],
@@ -141,7 +144,7 @@ def _enter(search: Search, function: Callable[[Tensor], Function], index: Tensor
         cost.clone(),
         torch.zeros_like(index),
     )
-    solved = share <= aim
+    solved = (share <= aim) | (cost == 0)
     search.status[index[solved]] = Status.SOLVED
     return rows[~solved]
 
@@ -184,7 +187,7 @@ def _step(
     falls = rows.cost < 0.99 * rows.mark
     rows.mark, rows.since = torch.where(falls, rows.cost, rows.mark), torch.where(falls, 0, rows.since + 1)
 
-    solved = share <= aim
+    solved = (share <= aim) | (cost == 0)
     stalled = hopeless | (rows.since >= _PATIENCE)
     search.status[rows.index[stalled & ~solved]] = Status.STALLED
     search.status[rows.index[solved]] = Status.SOLVED
@@ -239,29 +242,43 @@ def bounded_step(
         ``(rows, n)``, and ``(rows,)`` of bool: whether the guess repeated itself, so that the step is the minimum.
 
     Reference:
-        Hintermueller, Ito and Kunisch, 2002, "The primal-dual active set strategy as a semismooth Newton method".
+        Hintermueller, Ito and Kunisch, 2002, "The primal-dual active set strategy as a semismooth Newton method";
+        Judice and Pires, 1994, "A block principal pivoting algorithm for large-scale strictly monotone linear
+        complementarity problems" (the way out of circles).
     """
     least, most = torch.where(free, low - x, 0.0), torch.where(free, high - x, 0.0)
     # What sits on a bound and is drawn outwards most likely stays there.
     pull = -_back(slopes, residual)
-    below, above = (pull <= 0) & (least == 0), (pull >= 0) & (most == 0)
+    pinned = least == most
+    below, above = pinned | (pull <= 0) & (least == 0), pinned | (pull >= 0) & (most == 0)
     # The mean squared slope of what may move; lambda must not change with the guess.
-    level = damping * forth(slopes.square(), ~(below | above) * metric).mean(1)
+    squares = slopes.square()
+    mean = forth(squares, ~(below | above) * metric).mean(1)
+    level = damping * torch.where(mean > 0, mean, forth(squares, ~pinned * metric).mean(1))
     fixed = torch.zeros_like(x)
     step, settled = torch.empty_like(x), torch.zeros_like(below[:, 0])
     active = torch.arange(len(x), device=x.device)
+    fewest, patience = torch.full_like(active, x.shape[1] + 1), torch.full_like(active, _ROUNDABOUT)
     for _ in range(passes):
         held = below | above
         wish = _damped(slopes, residual, held, fixed, metric, level)
         step[active] = torch.where(held, fixed, wish).clamp(least, most)
-        now_below, now_above = wish <= least, wish >= most
-        # Which bound counts too: a value that jumps from one to the other has not settled.
-        changed = ((now_below != below) | (now_above != above)).any(1)
+        # What leaves a bound becomes free before it can sit on the other one; what cannot move never leaves.
+        now_below, now_above = pinned | ~above & (wish <= least), pinned | ~below & (wish >= most)
+        wrong = (now_below != below) | (now_above != above)
+        count = wrong.sum(1)
+        changed = count > 0
         settled[active[~changed]] = True
         if not bool(changed.any()):
             break
+        patience = torch.where(count < fewest, _ROUNDABOUT, patience - 1)
+        fewest = torch.minimum(fewest, count)
+        # All guesses at once may go round in circles; one at a time, the last that is wrong, can't.
+        alone = (patience < 0)[:, None] & (wrong.cumsum(1) < count[:, None])
+        below, above = torch.where(alone, below, now_below), torch.where(alone, above, now_above)
         active, slopes, residual, level = active[changed], slopes[changed], residual[changed], level[changed]
-        below, above, least, most = now_below[changed], now_above[changed], least[changed], most[changed]
+        below, above, least, most = below[changed], above[changed], least[changed], most[changed]
+        pinned, fewest, patience = pinned[changed], fewest[changed], patience[changed]
         fixed = torch.where(below, least, torch.where(above, most, 0.0))
     return step, settled
 

@@ -22,7 +22,7 @@ def shorten(
     free: Tensor,
     aim: float = 0.01,
     rounds: int = 20,
-    gain: float = 1e-3,
+    gain: float = 1e-4,
 ) -> Tensor:
     """Move solved rows nearer to their goal, keeping them solved.
 

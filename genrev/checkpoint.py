@@ -1,0 +1,211 @@
+"""Saving and loading networks and inverters: one safetensors file each, with a JSON header that says how it came."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genrev.errors import ArgumentError, FileError, GenrevError
+from genrev.files import read_tensors, write_tensors
+from genrev.inverter import DataSummary, Inverter
+from genrev.inverters import INVERTERS, BestOf, Refined
+from genrev.models import CLASSIFIERS
+from genrev.network import InputSpace, Network
+from genrev.training import History
+
+_KINDS: dict[str, type[Inverter]] = {**INVERTERS, "refined": Refined, "best-of": BestOf}
+_SUMMARY = ("low", "high", "mean", "variance", "covariance")
+_MOST_COVARIANCE = 256
+"""Values an input, above which the covariance is left out of a file: it would be most of it."""
+
+
+def save(thing: Network | Inverter, path: str | Path) -> None:
+    """Save a network that genrev built, or any fitted or unfitted inverter.
+
+    An inverter's file holds its network too, if genrev built that one; else the fingerprint of the user's module alone.
+
+    Args:
+        thing: what to save.
+        path: the file; replaced in one step if it is there.
+
+    Raises:
+        ArgumentError: the network is a module of the user's own, or the inverter of a kind that genrev does not know.
+        FileError: the file can't be written; what was there is as it was.
+
+    Example:
+        >>> import tempfile
+        >>> from genrev.models import MLP
+        >>> network = Network(MLP((2, 1)), space=InputSpace((2,)))
+        >>> path = Path(tempfile.mkdtemp()) / "network.safetensors"
+        >>> save(network, path)
+        >>> load(path).fingerprint() == network.fingerprint()
+        True
+    """
+    tensors: dict[str, Tensor] = {}
+    if isinstance(thing, Network):
+        if not _built(thing):
+            raise ArgumentError(
+                f"expected a network that genrev builds ({', '.join(CLASSIFIERS)}), got a module of type "
+                f"{type(thing.module).__name__}; save its state_dict, and its inverters, which load with network="
+            )
+        header = _describe_network(thing, tensors)
+    elif isinstance(thing, Inverter):
+        header = _describe_inverter(thing, tensors, "")
+        header["fingerprint"] = thing.network.fingerprint()
+        if _built(thing.network):
+            header["network"] = _describe_network(thing.network, tensors)
+    else:
+        raise ArgumentError(f"expected a Network or an Inverter, got {type(thing).__name__}; save one of those")
+    header["shapes"] = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    header["versions"] = {"genrev": _version(), "torch": torch.__version__, "python": platform.python_version()}
+    write_tensors(path, tensors, header)
+
+
+def load(path: str | Path, *, network: Network | None = None) -> Any:
+    """Load what `save` saved.
+
+    Args:
+        path: the file.
+        network: the network that the inverter in the file inverts; needed where that is a module of the user's own.
+
+    Returns:
+        A `Network` or an `Inverter`.
+
+    Raises:
+        FileError: the file is missing, damaged or foreign, of another network, or needs ``network``.
+    """
+    tensors, header = read_tensors(path)
+    try:
+        return _load(path, tensors, header, network)
+    except FileError:
+        raise
+    except (GenrevError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as cause:
+        raise FileError(
+            f"expected a file that genrev.save wrote, got {path} whose header and tensors do not fit ({cause!r:.120}); "
+            "save it again"
+        ) from cause
+
+
+def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], network: Network | None) -> Any:
+    if header["kind"] == "network":
+        if network is not None:
+            raise FileError(f"expected an inverter's file to go with network=, got a network in {path}; leave it out")
+        return _build_network(header, tensors)
+    if network is None:
+        if "network" not in header:
+            raise FileError(
+                f"expected network= for an inverter of a module of your own, got none with {path}; "
+                "give the network that it was saved for"
+            )
+        network = _build_network(header["network"], tensors)
+    if network.fingerprint() != header["fingerprint"]:
+        raise FileError(
+            f"expected the network that {path} was saved for, got one with another fingerprint "
+            "(weights, structure, input space or outputs differ); give that network, or fit again"
+        )
+    return _build_inverter(header, tensors, "", network)
+
+
+def _built(network: Network) -> bool:
+    return type(network.module) in CLASSIFIERS.values()
+
+
+def _version() -> str:
+    from genrev import __version__
+
+    return __version__
+
+
+def _describe_network(network: Network, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    names = {kind: name for name, kind in CLASSIFIERS.items()}
+    tensors |= {f"network.{name}": value for name, value in network.module.state_dict().items()}
+    tensors |= {"space.low": network.space.low, "space.high": network.space.high}
+    module: Any = network.module
+    return {
+        "kind": "network",
+        "class": names[type(module)],
+        "arguments": module.arguments,
+        "dtype": str(network.dtype).removeprefix("torch."),
+        "shape": list(network.space.shape),
+        "outputs": network.outputs,
+        "head": None if network.head is None else network.outputs,
+        "stop": network.stop,
+    }
+
+
+def _build_network(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
+    module = CLASSIFIERS[header["class"]](**header["arguments"])
+    module.to({"float32": torch.float32, "float64": torch.float64}[header["dtype"]])
+    module.load_state_dict(_under("network.", tensors))
+    space = InputSpace(header["shape"], tensors["space.low"], tensors["space.high"])
+    outputs = None if header["head"] or header["stop"] else header["outputs"]
+    network = Network(module.eval(), space=space, outputs=outputs)
+    if header["stop"]:
+        network = network.until(header["stop"])
+    heads = {None: lambda: network, "softmax": network.with_softmax, "sigmoid": network.with_sigmoid}
+    return heads[header["head"]]()
+
+
+def _describe_inverter(inverter: Inverter, tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    names = {kind: name for name, kind in _KINDS.items()}
+    if type(inverter) not in names:
+        raise ArgumentError(
+            f"expected an inverter of {', '.join(_KINDS)}, got {type(inverter).__name__}; "
+            "give it a line in genrev.inverters.INVERTERS"
+        )
+    parts, arguments = {}, {}
+    for name, value in inverter.arguments().items():
+        if isinstance(value, Inverter):
+            parts[name] = _describe_inverter(value, tensors, f"{prefix}{name}.")
+        elif isinstance(value, Tensor):
+            tensors[f"{prefix}argument.{name}"] = value
+        else:
+            arguments[name] = value
+    if inverter.data is not None:
+        tensors |= {f"{prefix}data.{name}": value for name, value in _summary(inverter.data).items()}
+        tensors |= {f"{prefix}learned.{name}": value for name, value in inverter._tensors().items()}
+    history = getattr(inverter, "history", None)
+    return {
+        "kind": names[type(inverter)],
+        "arguments": arguments,
+        "parts": parts,
+        "fitted": inverter.data is not None,
+        "seed": inverter.fit_seed,
+        "fit_seconds": inverter.fit_seconds,
+        "history": None if history is None else vars(history),
+    }
+
+
+def _build_inverter(header: Mapping[str, Any], tensors: dict[str, Tensor], prefix: str, network: Network) -> Inverter:
+    arguments = {**header["arguments"], **_under(f"{prefix}argument.", tensors)}
+    for name, part in header["parts"].items():
+        arguments[name] = _build_inverter(part, tensors, f"{prefix}{name}.", network)
+    kind: Any = _KINDS[header["kind"]]
+    inverter: Inverter = kind(**arguments) if header["parts"] else kind(network, **arguments)
+    if header["fitted"]:
+        summary = {n: value.to(network.device) for n, value in _under(f"{prefix}data.", tensors).items()}
+        covariance = summary.pop("covariance", None)
+        inverter.data = DataSummary(**summary, covariance=covariance)
+        learned = _under(f"{prefix}learned.", tensors)
+        with torch.no_grad():
+            inverter._restore({name: value.to(network.device) for name, value in learned.items()})
+    inverter.fit_seed, inverter.fit_seconds = header["seed"], header["fit_seconds"]
+    if header["history"] is not None:
+        inverter.history = History(**header["history"])  # type: ignore[attr-defined]
+    return inverter
+
+
+def _summary(data: DataSummary) -> dict[str, Tensor]:
+    values = {name: getattr(data, name) for name in _SUMMARY}
+    if data.covariance is not None and len(data.covariance) > _MOST_COVARIANCE:
+        values["covariance"] = None
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

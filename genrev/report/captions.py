@@ -1,0 +1,134 @@
+"""Captions: what stands above a column of pictures and under each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genrev.report.columns import compact
+
+_MARKS = ("✓", "✗", "■", "…", "∞", "⊘")
+
+_FEW = 4
+"""Up to how many outputs are written out."""
+
+
+class Captions:
+    """Writes captions in the names of the classes.
+
+    Args:
+        names: a name for each class, or None, where their numbers must do.
+        typed: whether targets were typed by hand: then pictures also say what the network makes of them.
+
+    Example:
+        >>> Captions(["X", "O"], True).target(np.array([0.99, np.nan]), 0)
+        {'title': 'X', 'detail': '0.99, any'}
+    """
+
+    def __init__(self, names: Sequence[str] | None, typed: bool) -> None:
+        self.names, self.typed = names, typed
+
+    @staticmethod
+    def mark(outcome: int) -> str:
+        """Return the sign of an outcome.
+
+        Args:
+            outcome: its number; 0 is the good one.
+
+        Example:
+            >>> Captions.mark(0)
+            '✓'
+        """
+        return _MARKS[outcome] if outcome < len(_MARKS) else "?"
+
+    def name(self, label: int) -> str:
+        """Return the name of a class.
+
+        Args:
+            label: its number; -1 where none is meant.
+
+        Example:
+            >>> Captions(None, False).name(3), Captions(["X", "O"], False).name(-1)
+            ('3', 'none')
+        """
+        if label < 0:
+            return "none"
+        return self.names[label] if self.names is not None and label < len(self.names) else str(label)
+
+    def target(self, target: np.ndarray, label: int) -> dict[str, str]:
+        """Return what stands above a column.
+
+        Args:
+            target: ``output_shape``, NaN where any value will do.
+            label: the class that it asks for, or -1.
+
+        Returns:
+            A ``title``, the class, and a ``detail``, the values.
+
+        Example:
+            >>> Captions(None, False).target(np.array([1.5, -2.0]), -1)
+            {'title': '', 'detail': '1.5, -2'}
+        """
+        return {"title": self.name(label) if label >= 0 else "", "detail": self._values(target, target, label)}
+
+    def of(
+        self,
+        method: str,
+        target: np.ndarray,
+        label: int,
+        answer: Mapping[str, Any],
+        place: tuple[int, int],
+        outcomes: Mapping[int, tuple[str, str]],
+    ) -> dict[str, Any]:
+        """Return what stands under one picture.
+
+        Args:
+            method: whose picture it is.
+            target: ``output_shape``: what was asked.
+            label: the class that was asked for, or -1.
+            answer: of the method: ``y``, ``residual``, ``outcome``, ``judged``.
+            place: which target, which sample.
+            outcomes: by number, the name of each outcome and its sentence.
+
+        Returns:
+            ``mark``, ``residual``, ``good``; ``y`` and ``judged``, empty where there is none; ``agrees``, and
+            ``words``, all of it for those who can't see the picture.
+        """
+        outcome, residual = int(answer["outcome"][place]), float(answer["residual"][place])
+        seen = None if answer["judged"] is None else int(answer["judged"][place])
+        judged = "" if seen is None else self.name(seen)
+        aim = self.target(target, label)
+        words = [
+            f"{method}, asked for {aim['title']} ({aim['detail']})" if aim["title"] else f"{method}, {aim['detail']}"
+        ]
+        words.append(f"residual {compact(residual)}, {outcomes[outcome][0]}")
+        return {
+            "mark": self.mark(outcome),
+            "good": outcome == 0,
+            "residual": compact(residual),
+            "y": self._values(answer["y"][place], target, label) if self.typed else "",
+            "judged": judged,
+            "agrees": label < 0 or seen == label,
+            "words": ", ".join(words + ([f"judge sees {judged}"] if judged else [])),
+            "real": method == "real",
+        }
+
+    def _values(self, values: np.ndarray, target: np.ndarray, label: int) -> str:
+        """Write a few outputs: all where they are few, else that of the class asked for, else those that were asked."""
+        values, free = values.reshape(-1), np.isnan(target.reshape(-1))
+        if len(values) <= _FEW:
+            # What is free in a target is NaN there; in an answer it has a value.
+            return ", ".join(
+                "any" if unasked and np.isnan(value) else compact(value)
+                for value, unasked in zip(values.tolist(), free.tolist(), strict=True)
+            )
+        if label >= 0:
+            return compact(float(values[label])) + (", rest any" if np.isnan(values).any() else "")
+        asked = np.flatnonzero(~free).tolist()
+        shown = [
+            f"{self.name(place)}: {compact(float(values[place]))}" if free.any() else compact(float(values[place]))
+            for place in asked[:_FEW]
+        ]
+        return ", ".join([*shown, "…"])

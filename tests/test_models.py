@@ -1,0 +1,172 @@
+"""Tests of the models: fully connected networks, from widths and from the arrays of a program of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genrev.errors import ArgumentError, UnknownNameError
+from genrev.models import ACTIVATIONS, MLP, mlp_from_weights
+from genrev.network import InputSpace, Network
+
+IN_NUMPY: dict[str, Callable[[Any], Any]] = {
+    "identity": lambda v: v,
+    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "tanh": np.tanh,
+    "relu": lambda v: np.maximum(v, 0),
+    "leaky_relu": lambda v: np.where(v > 0, v, 0.01 * v),
+    "elu": lambda v: np.where(v > 0, v, np.expm1(v)),
+    "softplus": lambda v: np.log1p(np.exp(v)),
+    "softmax": lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),
+    "log_softmax": lambda v: v - np.log(np.exp(v).sum(-1, keepdims=True)),
+}
+
+
+def arrays(*widths: int, dtype: Any = np.float64) -> tuple[list[Any], list[Any]]:
+    generator = np.random.default_rng(0)
+    pairs = list(zip(widths, widths[1:], strict=False))
+    weights = [generator.normal(size=(after, before)).astype(dtype) for before, after in pairs]
+    return weights, [generator.normal(size=after).astype(dtype) for _, after in pairs]
+
+
+def assert_one_sentence(error: pytest.ExceptionInfo[Any]) -> None:
+    message = str(error.value)
+    assert message.startswith("expected ")
+    assert ", got " in message
+    assert "\n" not in message
+
+
+def test_every_activation_has_an_oracle() -> None:
+    assert set(IN_NUMPY) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_arrays_give_the_network_that_numpy_computes(name: str) -> None:
+    weights, biases = arrays(5, 4, 3)
+    network = Network.from_weights(weights, biases, activation=name)
+    x = np.random.default_rng(1).normal(size=(7, 5))
+    value = x
+    for weight, bias in zip(weights, biases, strict=True):
+        value = IN_NUMPY[name](value @ weight.T + bias)
+    np.testing.assert_allclose(network(torch.from_numpy(x)).numpy(), value, rtol=1e-12, atol=1e-12)
+
+
+def test_each_layer_can_have_an_activation_of_its_own() -> None:
+    weights, biases = arrays(5, 4, 3)
+    network = Network.from_weights(weights, biases, activation=["tanh", "softmax"])
+    x = np.random.default_rng(1).normal(size=(7, 5))
+    value = IN_NUMPY["softmax"](np.tanh(x @ weights[0].T + biases[0]) @ weights[1].T + biases[1])
+    np.testing.assert_allclose(network(torch.from_numpy(x)).numpy(), value, rtol=1e-12)
+    assert network.outputs == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [(np.float32, torch.float32), (np.float64, torch.float64), (np.int64, torch.float64), (np.float16, torch.float64)],
+)
+def test_the_precision_is_that_of_the_arrays(dtype: Any, expected: torch.dtype) -> None:
+    weights, biases = arrays(3, 2, dtype=dtype)
+    network = Network.from_weights(weights, biases)
+    assert network.dtype == expected
+    assert network(torch.zeros(1, 3, dtype=expected)).dtype == expected
+
+
+def test_lists_and_tensors_are_as_good_as_arrays() -> None:
+    weights, biases = arrays(3, 4, 2)
+    x = torch.rand(5, 3)
+    expected = Network.from_weights(weights, biases)(x)
+    lists = Network.from_weights([weight.tolist() for weight in weights], [bias.tolist() for bias in biases])
+    tensors = Network.from_weights(list(map(torch.from_numpy, weights)), list(map(torch.from_numpy, biases)))
+    assert torch.equal(lists(x), expected)
+    assert torch.equal(tensors(x), expected)
+
+
+def test_the_arrays_are_copied() -> None:
+    weights, biases = arrays(3, 2)
+    network = Network.from_weights(weights, biases)
+    before = network(torch.ones(1, 3))
+    weights[0][:] = 0
+    assert torch.equal(network(torch.ones(1, 3)), before)
+
+
+def test_the_space_is_unbounded_unless_given() -> None:
+    weights, biases = arrays(4, 2)
+    assert Network.from_weights(weights, biases).space.shape == (4,)
+    assert not Network.from_weights(weights, biases).space.low.isfinite().any()
+    network = Network.from_weights(weights, biases, space=InputSpace((1, 2, 2), 0.0, 1.0))
+    assert network(torch.zeros(3, 1, 2, 2)).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("weights", "biases"),
+    [
+        ([], []),
+        ([np.eye(2)], []),
+        ([np.eye(2), np.eye(2)], [np.zeros(2)]),
+        ([np.ones((3, 2)), np.ones((2, 2))], [np.zeros(3), np.zeros(2)]),
+        ([np.ones((3, 2))], [np.zeros(2)]),
+        ([np.ones((3, 2))], [np.zeros((3, 1))]),
+        ([np.ones(3)], [np.zeros(3)]),
+        ([np.ones((3, 2, 1))], [np.zeros(3)]),
+        ([np.float64(3.0)], [np.zeros(1)]),
+        ([np.full((2, 2), np.nan)], [np.zeros(2)]),
+        ([np.eye(2)], [np.array([0.0, np.inf])]),
+        ([[[1.0, 2.0], [3.0]]], [[0.0, 0.0]]),
+        ([[["a", "b"]]], [[0.0]]),
+        ([np.zeros((0, 2))], [np.zeros(0)]),
+    ],
+)
+def test_arrays_that_do_not_fit_give_one_sentence(weights: Any, biases: Any) -> None:
+    with pytest.raises(ArgumentError) as error:
+        Network.from_weights(weights, biases)
+    assert_one_sentence(error)
+
+
+def test_an_unknown_activation_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'sigmoid'") as error:
+        Network.from_weights(*arrays(3, 2), activation="sigmod")
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("activation", [["tanh"], ["tanh", "tanh", "tanh"], []])
+def test_a_wrong_number_of_activations_gives_one_sentence(activation: list[str]) -> None:
+    with pytest.raises(ArgumentError) as error:
+        Network.from_weights(*arrays(3, 4, 2), activation=activation)
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("widths", [(), (3,), (3, 0), (3, -1, 2)])
+def test_widths_that_make_no_network_give_one_sentence(widths: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError) as error:
+        MLP(widths)
+    assert_one_sentence(error)
+
+
+def test_its_arguments_build_the_same_network_again() -> None:
+    first = MLP((6, 5, 3), ["relu", "identity"])
+    second = MLP(**first.arguments)
+    second.load_state_dict(first.state_dict())
+    x = torch.rand(4, 2, 3)
+    assert torch.equal(second(x), first(x))
+    assert second.arguments == first.arguments
+
+
+def test_it_is_the_students_network() -> None:
+    layers = [type(layer) for layer in MLP((1024, 8, 8, 2), "sigmoid")]
+    assert layers == [nn.Flatten, *[nn.Linear, nn.Sigmoid] * 3]
+
+
+def test_a_part_of_it_is_a_plain_sequence_of_its_layers() -> None:
+    model = MLP((4, 3, 2))
+    assert isinstance(model[1], nn.Linear)
+    assert torch.equal(model[3:](model[:3](torch.ones(1, 4))), model(torch.ones(1, 4)))
+
+
+def test_mlp_from_weights_reads_images_of_any_shape() -> None:
+    model = mlp_from_weights(*arrays(6, 2))
+    assert model(torch.zeros(2, 1, 2, 3)).shape == (2, 2)

@@ -1,0 +1,342 @@
+"""Tests of the report: what the page says, what the pictures show, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genrev.report import COLUMNS, render, table
+from genrev.report.captions import Captions
+from genrev.report.columns import compact, percent
+from genrev.report.pictures import picture, pixels, png
+
+NAN, INF = math.nan, math.inf
+OUTCOMES = {0: ("CONVERGED", "Within tolerance."), 1: ("MISSED", "Draw more."), 2: ("STALLED", "No closer.")}
+
+
+def row(name: str, **figures: float) -> dict[str, Any]:
+    return {"inverter": name, **{column.key: None for column in COLUMNS}, **figures}
+
+
+def answer(batch: int, samples: int, shape: tuple[int, ...], outputs: int, **values: Any) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    return {
+        "x": random.random((batch, samples, *shape)),
+        "y": random.random((batch, samples, outputs)),
+        "residual": np.full((batch, samples), 2.5e-7),
+        "outcome": np.zeros((batch, samples), int),
+        "judged": None,
+        **values,
+    }
+
+
+def report(shape: tuple[int, ...] = (1, 3, 3), *, batch: int = 4, outputs: int = 2, **values: Any) -> dict[str, Any]:
+    methods = ["real", "noise", "newton", "a<u>&'c'"]
+    return {
+        "rows": [row(name, converged=0.5, residual_median=0.25) for name in methods],
+        "notes": {"newton": "It moved <far>.", "a<u>&'c'": "It stayed."},
+        "asked_notes": {},
+        "about": {
+            "seed": 0,
+            "judge": None,
+            "network": "Network(<MLP>)",
+            "methods": {"newton": "NewtonInverter(steps=7)"},
+        },
+        "names": ["X", "O"],
+        "tolerance": "0.001",
+        "low": np.zeros(shape),
+        "high": np.ones(shape),
+        "fixed": True,
+        "outcomes": OUTCOMES,
+        "held_out": {
+            "targets": np.full((batch, outputs), 0.5),
+            "classes": [place % 2 for place in range(batch)],
+            "answers": {name: answer(batch, 1, shape, outputs) for name in methods},
+        },
+        "asked": None,
+        **values,
+    }
+
+
+def typed(targets: list[list[float]], samples: int = 2, **values: Any) -> dict[str, Any]:
+    outputs = len(targets[0])
+    return {
+        "targets": np.array(targets),
+        "classes": [0] * len(targets),
+        "answers": {name: answer(len(targets), samples, (1, 3, 3), outputs, **values) for name in ("noise", "newton")},
+    }
+
+
+class Reader(HTMLParser):
+    """Checks that every element is closed in turn, and collects text and attributes."""
+
+    EMPTY = ("meta", "img", "br", "path", "wbr")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for found, attributes in self.found if found == tag]
+
+
+# The page
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere() -> None:
+    page = render(report(asked=typed([[0.9, 0.1]]), asked_notes={"newton": "So."}))
+    reader = Reader(page)
+    assert page.startswith("<!doctype html>")
+    assert "http" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not reader.attributes("script") + reader.attributes("link") + reader.attributes("iframe")
+    assert all(image["src"].startswith("data:image/png;base64,") for image in reader.attributes("img") if image["src"])
+
+
+def test_every_method_is_named_with_its_note_and_what_it_is() -> None:
+    text = Reader(render(report())).text
+    for words in ("real", "noise", "newton", "a<u>&'c'", "It moved <far>.", "It stayed.", "NewtonInverter(steps=7)"):
+        assert words in text
+
+
+def test_everything_that_is_given_is_escaped() -> None:
+    given = report(names=["<script>X", "O"])
+    page = render(given)
+    for raw in ("<u>", "<far>", "<MLP>", "<script>"):
+        assert raw not in page
+
+
+def test_the_same_report_gives_the_same_page() -> None:
+    assert render(report()) == render(report())
+
+
+def test_every_column_is_explained() -> None:
+    text = Reader(render(report())).text
+    for column in COLUMNS:
+        assert column.heading in text
+        assert " ".join(column.meaning.split()) in text
+
+
+def test_pictures_come_before_figures_and_typed_targets_before_held_out_ones() -> None:
+    text = Reader(render(report(asked=typed([[0.9, 0.1]])))).text
+    places = [
+        text.index(words) for words in ("typed by hand", "Outputs of held-out", "The figures", "What each method")
+    ]
+    assert places == sorted(places)
+
+
+def test_at_most_ten_targets_and_twelve_methods_are_shown_and_the_numbers_are_said() -> None:
+    given = report(batch=30)
+    answers = {name: answer(30, 1, (1, 3, 3), 2) for name in ("real", "noise", *(f"m{place}" for place in range(20)))}
+    given["held_out"]["answers"], given["notes"] = answers, {}
+    reader = Reader(render(given))
+    assert len(reader.attributes("img")) == 10 * 14
+    assert "10 of 30 targets shown" in reader.text
+    assert "14 of 22 rows" in reader.text
+
+
+def test_the_first_target_of_every_class_is_shown_before_any_second() -> None:
+    given = report(batch=40)
+    given["held_out"]["classes"] = [0] * 35 + [1] * 5
+    headings = [words for words in Reader(render(given)).texts if words in ("X", "O")]
+    assert headings == ["X"] * 5 + ["O"] * 5
+
+
+def test_several_samples_of_a_typed_target_are_shown_with_the_output_they_give() -> None:
+    y = np.array([[[0.875, 0.125], [0.75, 0.25]]])
+    reader = Reader(render(report(asked=typed([[0.9, NAN]], y=y))))
+    assert len(reader.attributes("img")) == 4 * 4 + 2
+    for words in ("0.9, any", "0.875,", "0.25"):
+        assert words in reader.text
+
+
+def test_a_method_that_repeats_itself_is_shown_once_and_it_is_said() -> None:
+    x = np.zeros((1, 3, 1, 3, 3))
+    reader = Reader(render(report(asked=typed([[0.9, 0.1]], 3, x=x))))
+    assert len(reader.attributes("img")) == 4 * 4 + 1
+    assert "one answer, each time" in reader.text
+
+
+def test_each_picture_says_its_residual_and_outcome_in_words() -> None:
+    given = report()
+    given["held_out"]["answers"]["newton"] |= {
+        "outcome": np.array([[0], [1], [2], [0]]),
+        "residual": np.array([[1e-7], [0.5], [INF], [0.0]]),
+        "judged": np.array([[0], [1], [-1], [0]]),
+    }
+    words = [image["alt"] for image in Reader(render(given)).attributes("img") if image["alt"]]
+    newton = [alt for alt in words if alt.startswith("newton")]
+    assert newton[0] == "newton, asked for X (0.5, 0.5), residual 1e-7, CONVERGED, judge sees X"
+    assert sum("residual inf, STALLED, judge sees none" in alt for alt in newton) == 1
+
+
+def test_outcomes_are_counted_and_explained() -> None:
+    given = report()
+    given["held_out"]["answers"]["newton"]["outcome"] = np.array([[0], [1], [2], [0]])
+    text = Reader(render(given)).text
+    for words in ("CONVERGED 2 (50.0 %)", "MISSED 1 (25.0 %)", "Draw more.", "No closer."):
+        assert words in text
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 3, 3), (3, 2, 2), (2, 4, 5), (1, 1), (1, 1, 1)])
+def test_images_of_any_size_and_number_of_channels_are_pictures(shape: tuple[int, ...]) -> None:
+    reader = Reader(render(report(shape)))
+    assert len(reader.attributes("img")) == 16
+    assert not reader.attributes("svg")
+
+
+@pytest.mark.parametrize("shape", [(1,), (5,), (200,), (1, 2, 1, 2)])
+def test_vectors_are_bars(shape: tuple[int, ...]) -> None:
+    reader = Reader(render(report(shape)))
+    assert len(reader.attributes("svg")) == 16
+    assert not reader.attributes("img")
+    assert "drawn as bars" in reader.text
+
+
+def test_the_range_of_the_pictures_is_said() -> None:
+    assert "from 0 (black) to 1 (white), the bounds of the input space" in Reader(render(report())).text
+    free = report(fixed=False, low=np.full((1, 3, 3), -2.5))
+    assert "from -2.5 (black) to 1 (white), the range of the training inputs" in Reader(render(free)).text
+
+
+def test_values_that_are_not_finite_are_drawn_apart_and_it_is_said() -> None:
+    assert "magenta" not in Reader(render(report())).text
+    given = report()
+    given["held_out"]["answers"]["newton"]["x"][0] = NAN
+    assert "magenta" in Reader(render(given)).text
+
+
+def test_the_report_knows_no_network_and_no_torch() -> None:
+    code = "import sys, genrev.report; print(sorted({'torch', 'jinja2', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (4, 7, 3)])
+def test_a_png_is_read_back_as_it_was_by_another_reader(shape: tuple[int, ...]) -> None:
+    from matplotlib.image import imread
+
+    shades = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert np.array_equal(np.rint(255 * imread(io.BytesIO(png(shades)))).astype(np.uint8), shades)
+
+
+def test_an_image_is_embedded_whole_and_unscaled() -> None:
+    from matplotlib.image import imread
+
+    x = np.array([[[0.0, 1.0], [0.5, 2.0]]])
+    shown = picture(x, np.zeros_like(x), np.ones_like(x))
+    data = base64.b64decode(shown.source.removeprefix("data:image/png;base64,"))
+    assert (shown.width, shown.height) == (2, 2)
+    assert imread(io.BytesIO(data)) == pytest.approx(np.array([[0, 1], [128 / 255, 1]]))
+
+
+def test_one_scale_holds_for_a_whole_image_and_what_lies_beyond_is_at_its_end() -> None:
+    assert pixels(np.array([[-9.0, -1.0, 0.0, 1.0, 9.0]]), -1.0, 1.0).tolist() == [[0, 0, 128, 255, 255]]
+
+
+def test_three_channels_are_colours_and_other_numbers_stand_side_by_side() -> None:
+    assert (
+        pixels(np.eye(3)[:, :, None], 0.0, 1.0).tolist()
+        == (255 * np.eye(3, dtype=int)[:, None]).reshape(3, 1, 3).tolist()
+    )
+    assert pixels(np.array([[[0.0]], [[1.0]]]), 0.0, 1.0).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (1, 2, 2), (3, 2, 2)])
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_a_pixel_that_is_not_finite_has_a_colour_of_its_own(shape: tuple[int, ...], value: float) -> None:
+    x = np.zeros(shape)
+    x[..., 1, 0] = value
+    assert pixels(x, 0.0, 1.0).tolist() == [[[0, 0, 0]] * 2, [[214, 39, 110], [0, 0, 0]]]
+
+
+def test_a_range_of_no_width_is_drawn_too() -> None:
+    assert pixels(np.ones((1, 1)), 1.0, 1.0).tolist() == [[0]]
+    assert picture(np.ones(1), np.ones(1), np.ones(1)).bars == "M1,100V98H9V100z"
+
+
+def test_bars_rise_and_fall_from_zero_each_in_its_own_range() -> None:
+    bars = picture(np.array([5.0, -1.0, 2.0]), np.array([-10.0, -1.0, 1.0]), np.array([10.0, 1.0, 3.0])).bars
+    tops = [tuple(map(int, found)) for found in re.findall(r"M\d+,(\d+)V(\d+)H", bars)]
+    assert tops == [(50, 25), (50, 100), (100, 50)]
+
+
+def test_a_bar_of_zero_is_still_seen_and_one_that_is_not_finite_is_marked() -> None:
+    shown = picture(np.array([0.0, NAN]), np.zeros(2), np.ones(2))
+    assert shown.bars == "M1,100V98H9V100z"
+    assert shown.broken == "M11,100V0H19V100z"
+
+
+# Words and figures
+
+
+def test_shares_are_all_or_none_only_where_they_are() -> None:
+    assert [percent(share) for share in (0.0, 1e-6, 0.25, 0.99999, 1.0)] == [
+        "0 %",
+        "<0.1 %",
+        "25.0 %",
+        ">99.9 %",
+        "100 %",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, 1.0, -0.5, 0.01, float(np.float32(0.01)), 1e-9, 123.4, 999.4, 999.9, 5e12, -3e-5]
+)
+def test_numbers_are_short_and_keep_two_digits(value: float) -> None:
+    text = compact(value)
+    assert len(text) <= 7
+    assert float(text) == pytest.approx(value, rel=0.05)
+
+
+def test_the_table_says_inf_for_a_residual_and_a_dash_where_nothing_applies() -> None:
+    lines = table([row("real", converged=1.0), row("a longer name", residual_median=1e-7, converged=0.5)]).splitlines()
+    assert lines[1].split() == ["real", "inf", "inf", "inf", "100", "%", *"-------"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_name_can_not_break_the_table() -> None:
+    assert len(table([row("a\nb\x1b[31m")]).splitlines()) == 2
+
+
+def test_a_target_of_many_outputs_is_captioned_by_its_class_or_by_what_was_asked() -> None:
+    captions = Captions(None, False)
+    target = np.full(10, NAN)
+    target[3] = 0.99
+    assert captions.target(target, 3) == {"title": "3", "detail": "0.99, rest any"}
+    assert captions.target(target, -1) == {"title": "", "detail": "3: 0.99, …"}
+    assert captions.target(np.arange(6.0), -1) == {"title": "", "detail": "0, 1, 2, 3, …"}
