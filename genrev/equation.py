@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from genrev.errors import LayerError
 from genrev.layers import inverse
 from genrev.network import Network
 
@@ -32,31 +33,42 @@ class Equation:
         self.network, self.tolerance = network, tolerance
         self.asked = ~target.isnan()
         self.target = moved_inside(target, tolerance, network)
-        self._link = network.link if behind else None
         self._least, self._most = _near_enough(self.target, tolerance, network)
+        # Of a softmax whose every output is asked, the proportions of those that are not next to nothing.
+        self._exact = (self._least == self._most) & self.asked.all(-1, keepdim=True)
+        self._link = _invertible(network) if behind else None
         # Coordinates of different tolerance come in different units: measure each in its own.
         self._weight = (tolerance.mean() / tolerance)[None]
         if self._link is None:
-            self.low = self.high = self.target.nan_to_num(0.0)
+            low = high = self.target
         elif isinstance(self._link, nn.LogSoftmax):
-            self.low = self.high = self.target - _log_rest(self.target)
+            low = high = self._proportions(self.target, self.target - _log_rest(self.target))
         elif isinstance(self._link, (nn.Sigmoid, nn.Softmax)):
-            self.low, self.high = torch.logit(self._least), torch.logit(self._most)
+            # Of 0 and 1 themselves the log-odds are infinite: fine for a bound on the far side, not for a goal.
+            low = torch.logit(self._least.clamp(max=1 - torch.finfo(target.dtype).eps))
+            high = torch.logit(self._most.clamp(min=torch.finfo(target.dtype).tiny))
+            if isinstance(self._link, nn.Softmax):
+                low, high = (
+                    self._proportions(bound.log(), odds)
+                    for bound, odds in ((self._least, low), (self._most.clamp(min=torch.finfo(low.dtype).tiny), high))
+                )
         else:
             preimage = inverse(self._link, network.output_shape)(self.target.nan_to_num(0.5))
-            self.low, self.high = preimage.low, preimage.high
-        self.low, self.high = (
-            self.low.nan_to_num(0.0, math.inf, -math.inf),
-            self.high.nan_to_num(0.0, math.inf, -math.inf),
-        )
+            low, high = preimage.low, preimage.high
+        self.low, self.high = (bound.nan_to_num(0.0, math.inf, -math.inf) for bound in (low, high))
 
     def __getitem__(self, rows: Tensor) -> Equation:
         part = object.__new__(Equation)
         part.__dict__.update(self.__dict__)
-        part.asked, part.target = self.asked[rows], self.target[rows]
-        part.low, part.high = self.low[rows], self.high[rows]
-        part._least, part._most = self._least[rows], self._most[rows]
+        for name in ("asked", "target", "low", "high", "_least", "_most", "_exact"):
+            setattr(part, name, getattr(self, name)[rows])
         return part
+
+    def _proportions(self, log: Tensor, odds: Tensor) -> Tensor:
+        """Return log-probabilities up to their constant where all are asked, and log-odds where some are."""
+        exact, asked = self._exact, self.asked.all(-1, keepdim=True)
+        mean = torch.where(exact, log, 0.0).sum(-1, keepdim=True) / exact.sum(-1, keepdim=True).clamp(min=1)
+        return torch.where(asked, log - mean, odds)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residuals to drive to zero, and the distance left in the user's units.
@@ -74,7 +86,7 @@ class Equation:
             value, link = self.network.before_link(x)
             y = value if link is None else link(value)
             if isinstance(self._link, (nn.Softmax, nn.LogSoftmax)):
-                value = log_odds(value)
+                value = self._proportions(value, log_odds(value))
         # What is asked is a box: a point for most, a half-line where anything beyond a bound will do.
         nearest = torch.minimum(torch.maximum(value.detach(), self.low), self.high)
         loose = (value.detach() == nearest) & (self.low.isinf() | self.high.isinf())
@@ -87,6 +99,10 @@ class Equation:
         Args:
             y: ``(rows, *output_shape)``.
         """
+        if self.network.outputs == "softmax":
+            # The mass that next to nothing has, or has not, moves the others in proportion: no miss of theirs.
+            mass, asked = (torch.where(self._exact, part, 0.0).sum(-1, keepdim=True) for part in (y, self.target))
+            y = torch.where(self._exact, y * asked / mass.clamp(min=torch.finfo(y.dtype).tiny), y)
         away = torch.maximum(self._least - y, y - self._most) / self.tolerance
         distance = torch.where(self.asked, away, 0.0).flatten(1).amax(1).clamp(min=0.0)
         return torch.where(distance.isfinite(), distance, math.inf)
@@ -111,6 +127,17 @@ def _log_rest(log: Tensor) -> Tensor:
     return torch.log(-torch.expm1(log.clamp(max=-torch.finfo(log.dtype).eps)))
 
 
+def _invertible(network: Network) -> nn.Module | None:
+    """Return the last activation, where its inverse is known."""
+    if network.link is None:
+        return None
+    try:
+        inverse(network.link, network.output_shape)
+    except LayerError:
+        return None
+    return network.link
+
+
 def _near_enough(target: Tensor, tolerance: Tensor, network: Network) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest output that a solver is content with: the target, for most.
 
@@ -120,7 +147,18 @@ def _near_enough(target: Tensor, tolerance: Tensor, network: Network) -> tuple[T
     if network.outputs == "values":
         return target, target
     half = tolerance / 2
-    return torch.where(target <= half, 0.0, target), torch.where(target >= 1 - half, 1.0, target)
+    least, most = torch.where(target <= half, 0.0, target), torch.where(target >= 1 - half, 1.0, target)
+    if network.outputs == "sigmoid":
+        return least, most
+    # Where all of a softmax are asked, the smallest ones that share half the tolerance of mass are next to nothing.
+    edge = half.amin() / max(1, target.shape[-1] - 1)
+    mass, order = target.clamp(min=edge).sort(-1)
+    nothing = torch.zeros_like(target, dtype=torch.bool).scatter(-1, order, mass.cumsum(-1) <= 1.001 * half.amin())
+    full = ~target.isnan().any(-1, keepdim=True)
+    return (
+        torch.where(full, torch.where(nothing, 0.0, target), least),
+        torch.where(full, torch.where(nothing, target.clamp(min=edge), target), most),
+    )
 
 
 def moved_inside(target: Tensor, tolerance: Tensor, network: Network) -> Tensor:
@@ -141,6 +179,6 @@ def moved_inside(target: Tensor, tolerance: Tensor, network: Network) -> Tensor:
     edge = ((target <= 0) | (target >= 1)).any(-1, keepdim=True)
     inside = target.clamp(half, 1 - half)
     full = ~target.isnan().any(-1, keepdim=True)
+    inside = torch.where(edge, inside, target)
     # Typed probabilities sum to one only nearly; logits can only be asked for a sum of one.
-    scaled = torch.where(full, inside / inside.sum(-1, keepdim=True), inside)
-    return torch.where(edge | full, scaled, target)
+    return torch.where(full, inside / inside.sum(-1, keepdim=True), inside)

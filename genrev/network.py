@@ -47,7 +47,7 @@ class InputSpace:
     """
 
     def __init__(self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf) -> None:
-        self.shape = tuple(int(size) for size in ([shape] if isinstance(shape, int) else shape))
+        self.shape = tuple(int(size) for size in ([shape] if isinstance(shape, (int, np.integer)) else shape))
         if any(size < 1 for size in self.shape):
             raise ArgumentError(
                 f"expected an input shape of positive sizes, got {self.shape}; give the shape of one input"
@@ -59,7 +59,7 @@ class InputSpace:
             )
 
     def _bound(self, name: str, value: float | Tensor) -> Tensor:
-        bound = torch.as_tensor(value).detach().to("cpu", torch.float64)
+        bound = torch.as_tensor(value).detach().to("cpu", torch.float64, copy=True)
         try:
             bound = bound.expand(self.shape)
         except RuntimeError:
@@ -157,6 +157,7 @@ class Network:
         self.dtype = torch.float32 if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
         self._link: nn.Module | None = None
+        self._overwrites = False
         y, self.row_bytes = self._probe()
         self.output_shape = tuple(y.shape[1:])
         self.outputs = outputs or self._read_outputs()
@@ -188,7 +189,7 @@ class Network:
 
         Example:
             >>> network = Network.from_weights([np.eye(2)], [np.zeros(2)], activation="identity")
-            >>> network(torch.ones(1, 2)).tolist()
+            >>> network.evaluate(torch.ones(1, 2)).tolist()
             [[1.0, 1.0]]
         """
         from genrev.models import mlp_from_weights
@@ -300,10 +301,11 @@ class Network:
                 return self._before_function(self._body(x))
             entering: list[Tensor] = []
 
-            def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-                entering.append(args[0].clone() if getattr(module, "inplace", False) else args[0])
+            def keep(module: nn.Module, args: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
+                value = args[0] if args else keywords["input"]
+                entering.append(value.clone() if getattr(module, "inplace", False) else value)
 
-            handle = self._link.register_forward_pre_hook(keep)
+            handle = self._link.register_forward_pre_hook(keep, with_kwargs=True)
             try:
                 self._body(x)
             finally:
@@ -332,7 +334,7 @@ class Network:
         high = torch.where(space.high.isfinite(), space.high, low + 2)
         x = (low + (high - low) * noise).to(self.device, self.dtype)
         with self.frozen():
-            return Chain(self.module, x, forward=self._body, head=self.head)
+            return Chain(self.module, x, forward=self._run, head=self.head)
 
     @property
     def link(self) -> nn.Module | None:
@@ -348,6 +350,10 @@ class Network:
         return y if self.head is None else self.head(y)
 
     def _body(self, x: Tensor) -> Tensor:
+        # A module that works in place must not write on the caller's values.
+        return self._run(x.clone() if self._overwrites else x)
+
+    def _run(self, x: Tensor) -> Tensor:
         if self.stop is None:
             return self.module(x)
 
@@ -397,16 +403,16 @@ class Network:
 
     def _probe(self) -> tuple[Tensor, int]:
         """Run the module once, to learn its output shape, its last activation and the memory one row takes."""
-        x = self._probe_input()
-        taken = [x.numel()]
-        with self.frozen(), torch.no_grad(), ExitStack() as hooks:
-            last: list[tuple[nn.Module, Any]] = []
+        with torch.inference_mode(False), self.frozen(), torch.no_grad(), ExitStack() as hooks:
+            x = self._probe_input()
+            taken, written = [x.numel()], x._version
+            last: list[tuple[nn.Module, Any, int]] = []
 
             def keep(module: nn.Module, args: Any, output: Any) -> None:
                 if isinstance(output, Tensor):
                     taken.append(output.numel())
                 if isinstance(module, _LINKS):
-                    last[:] = [(module, output)]
+                    last[:] = [(module, output, output._version)]
 
             for module in self.module.modules():
                 hooks.callback(module.register_forward_hook(keep).remove)
@@ -426,7 +432,9 @@ class Network:
                 f"expected the module to return one floating-point tensor (batch, *output_shape), got {got}; "
                 "wrap it in a module that does"
             )
-        if last and last[0][1] is y:
+        self._overwrites = x._version != written
+        # The same tensor, not written to since.
+        if last and last[0][1] is y and last[0][2] == y._version:
             self._link = last[0][0]
         return y, sum(taken) * x.element_size()
 
@@ -446,7 +454,7 @@ class Network:
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         for name, value in [*sorted(tensors.items()), ("low", self.space.low), ("high", self.space.high)]:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:

@@ -9,6 +9,9 @@ from torch import Tensor
 
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_DIGITS = 12
+"""How many binary digits of a target count: half of those of float32."""
+
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
@@ -46,7 +49,7 @@ def philox(counter: Tensor, key: Tensor) -> Tensor:
 
 
 def target_keys(target: Tensor, seed: int) -> Tensor:
-    """Return a key for each target: its own values and how many equal ones stand before it, and nothing else.
+    """Return a key for each target: its leading digits and how many equal ones stand before it.
 
     Keyed by what is asked and not by the place in the list, a target gets the same answer alone, in any batch and in
     any order; a target that is repeated still gets a draw of its own each time.
@@ -63,9 +66,7 @@ def target_keys(target: Tensor, seed: int) -> Tensor:
         >>> bool((keys[0] == keys[2]).all()), bool((target_keys(torch.tensor([[0.1]]), seed=0) == keys[1]).all())
         (False, True)
     """
-    values = target.detach().to("cpu", torch.float64).reshape(len(target), -1)
-    # Adding zero turns -0 into 0; every NaN becomes the same one.
-    bits = torch.where(values.isnan(), math.nan, values + 0.0).contiguous().view(torch.int64)
+    bits = _leading_digits(target.detach().cpu().reshape(len(target), -1)).view(torch.int64)
     place = torch.arange(bits.shape[1]).expand_as(bits)
     counter = torch.stack([bits & _WORD, (bits >> 32) & _WORD, place, torch.ones_like(place)], -1)
     words = philox(counter, _words(seed)).sum(1) & _WORD
@@ -77,6 +78,16 @@ def target_keys(target: Tensor, seed: int) -> Tensor:
     before[order] = torch.arange(len(order)) - first
     counter = torch.stack([words[:, 2], words[:, 3], before, torch.full_like(before, 2)], -1)
     return philox(counter, words[:, :2])[:, :2]
+
+
+def _leading_digits(values: Tensor) -> Tensor:
+    """Return float64 values rounded, -0 as 0 and every NaN as the same one.
+
+    The same target computed in another batch, precision or device differs in its last digits.
+    """
+    mantissa, exponent = torch.frexp(values.to(torch.float64))
+    rounded = torch.ldexp((mantissa * 2**_DIGITS).round(), exponent.to(torch.float64) - _DIGITS)
+    return torch.where(values.isnan(), math.nan, rounded + 0.0).contiguous()
 
 
 def _words(seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ IN_NUMPY: dict[str, Callable[[Any], Any]] = {
 
 def arrays(*widths: int, dtype: Any = np.float64) -> tuple[list[Any], list[Any]]:
     generator = np.random.default_rng(0)
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(itertools.pairwise(widths))
     weights = [generator.normal(size=(after, before)).astype(dtype) for before, after in pairs]
     return weights, [generator.normal(size=after).astype(dtype) for _, after in pairs]
 

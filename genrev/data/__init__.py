@@ -16,7 +16,7 @@ from genrev.errors import ArgumentError, UnknownNameError, nearest
 __all__ = ["DATASETS", "Dataset", "Splits", "cut", "digits", "idx", "load_splits", "split", "xo"]
 
 # What xo is drawn for, where no n is given: train, judge, targets and reference.
-_XO_PARTS = (8000, 1500, 600, 600)
+_XO_PARTS = (8000, 8000, 600, 600)
 
 
 def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
@@ -37,9 +37,9 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
         FileError: a file is missing or not what it should be.
 
     Example:
-        >>> parts = load_splits("xo", n=107)
+        >>> parts = load_splits("xo", n=172)
         >>> len(parts.train), len(parts.judge), len(parts.targets), len(parts.reference)
-        (80, 15, 6, 6)
+        (80, 80, 6, 6)
     """
     name, _, place = spec.partition(":")
     if name not in DATASETS:

@@ -15,6 +15,9 @@ NEIGHBOURS = 50
 MEMBERS = 4096
 """How many training examples are kept to look for neighbours in."""
 
+_FILLING = 7
+"""The stream of noise that fills free entries; the others are the methods' own."""
+
 
 class Conditions:
     """Turns outputs into conditions, by the statistics of training outputs.
@@ -31,7 +34,6 @@ class Conditions:
         self.low, self.high = raw.amin(0), raw.amax(0)
         self.mean, self.scale = raw.mean(0), raw.std(0)
         self.scale = torch.where(self.scale > 1e-6 * self.scale.max(), self.scale, 1.0)
-        self.members = self.of(outputs)
 
     @property
     def size(self) -> int:
@@ -46,15 +48,6 @@ class Conditions:
         """
         return (self._raw(outputs).clamp(self.low, self.high) - self.mean) / self.scale
 
-    def neighbour(self, condition: Tensor, noise: Noise) -> Tensor:
-        """Return which training example to take after, one of the nearest to each condition, ``(rows,)`` integers.
-
-        Args:
-            condition: ``(rows, size)``.
-            noise: of the rows.
-        """
-        return _one_of_nearest(torch.cdist(condition, self.members), noise, stream=6)
-
     def fill(self, target: Tensor, noise: Noise) -> Tensor:
         """Return targets whose free entries are those of a training output near in the asked ones.
 
@@ -68,7 +61,7 @@ class Conditions:
             return target
         some, open_ = target[rows], free[rows]
         distance = ((some[:, None] - self.outputs[None]) / self.tolerance).nan_to_num(0.0).flatten(2).norm(dim=2)
-        donor = self.outputs[_one_of_nearest(distance, noise[rows], stream=7)]
+        donor = self.outputs[_one_of_nearest(distance, noise[rows])]
         if self.network.outputs == "softmax":
             # The free entries share the mass that the asked ones leave.
             rest = (1 - some.nansum(-1, keepdim=True)).clamp(min=0)
@@ -89,7 +82,7 @@ class Conditions:
         return outputs.flatten(1)
 
 
-def _one_of_nearest(distance: Tensor, noise: Noise, *, stream: int) -> Tensor:
+def _one_of_nearest(distance: Tensor, noise: Noise) -> Tensor:
     nearest = distance.topk(min(NEIGHBOURS, distance.shape[1]), 1, largest=False).indices
-    choice = noise.integers(nearest.shape[1], stream=stream).to(nearest.device)
+    choice = noise.integers(nearest.shape[1], stream=_FILLING).to(nearest.device)
     return nearest.gather(1, choice[:, None])[:, 0]

@@ -14,18 +14,13 @@ from genrev.models import ConditionalVAE, calibrated
 from genrev.network import Network
 from genrev.training import History, seeded, train
 
-_MIXED = 10
-"""How many neighbours of an input it may be mixed with in training."""
-
 
 class CVAEInverter(Inverter):
     """Learns what inputs with a given output look like, and draws them.
 
-    It trains on inputs and what the network says of them; labels are not used. Every pass sees the inputs a little
-    way towards a neighbour, with what the network says of the mixture, and half of the conditions perturbed, because a
-    target typed by hand lies off the manifold of real outputs. A term through the network asks draws to give their
-    condition. The latent of a draw comes from the posterior of a training input with a similar output: where the data
-    are, the standard normal prior has holes.
+    It trains on inputs and what the network says of them; labels are not used. Half of the conditions are perturbed in
+    training, because a target typed by hand lies off the manifold of real outputs, and a term through the network asks
+    draws to give the output they were drawn for.
 
     Args:
         network: the network to invert.
@@ -37,12 +32,13 @@ class CVAEInverter(Inverter):
         rate: learning rate of the first step.
         weight_decay: decoupled weight decay.
         jitter: standard deviation of the perturbation, in standard deviations of the training conditions.
-        mixing: the greatest part of the way towards a neighbour, in [0, 1].
         fidelity: weight of the term through the network; 0 for none.
+        noise: how much of the learned deviation of an input from its mean, given the latent, a draw shows, in [0, 1]:
+            more is more diverse and less smooth.
 
     Reference:
         Sohn, Lee and Yan, 2015, "Learning structured output representation using deep conditional generative models";
-        Tomczak and Welling, 2018, "VAE with a VampPrior" (the posterior of the data as prior).
+        Rybkin, Daniilidis and Levine, 2021, "Simple and effective VAE training with calibrated decoders".
 
     Example:
         >>> from genrev import InputSpace
@@ -70,13 +66,13 @@ class CVAEInverter(Inverter):
         rate: float = 1e-3,
         weight_decay: float = 1e-2,
         jitter: float = 0.6,
-        mixing: float = 0.5,
         fidelity: float = 1.0,
+        noise: float = 0.4,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
         self.latent, self.hidden, self.steps, self.batch_size = latent, hidden, steps, batch_size
         self.rate, self.weight_decay = rate, weight_decay
-        self.jitter, self.mixing, self.fidelity = jitter, mixing, fidelity
+        self.jitter, self.fidelity, self.noise = jitter, fidelity, noise
         self.history: History | None = None
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
@@ -86,12 +82,12 @@ class CVAEInverter(Inverter):
             conditions = Conditions(self.network, y[members], self._tolerances())
             model = self._model(conditions)
         self._centre, self._unit = x.mean(0), x.std()
-        lesson = _Lesson(self, model, conditions, x, y, x[members])
+        lesson = _Lesson(self, model, conditions, x, y)
         self.history = train(
             lesson,
             lesson,
             len(x),
-            epochs=math.ceil(self.steps * self.batch_size / len(x)),
+            epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch_size)),
             batch_size=self.batch_size,
             rate=self.rate,
             weight_decay=self.weight_decay,
@@ -99,22 +95,22 @@ class CVAEInverter(Inverter):
             label="cvae",
         )
         self.model, self.conditions = model.requires_grad_(False), conditions
-        units = (x[members] - self._centre) / self._unit
-        self._posterior = torch.cat(model.posterior(units, conditions.members), 1)
 
     def _model(self, conditions: Conditions) -> ConditionalVAE:
         model = ConditionalVAE(self.network.space.size, conditions.size, latent=self.latent, hidden=self.hidden)
         return model.to(self.network.device, self.network.dtype)
 
     def _row_bytes(self) -> int:
-        # Distances to the members: in the outputs for what is free, in the conditions for the latent.
+        # Distances to the members, for what is free.
         return (2 * self.conditions.outputs.numel() + 4 * self.hidden) * self.network.dtype.itemsize
 
     def _propose(self, problem: Problem) -> Proposal:
         condition = self.conditions.of(self.conditions.fill(problem.target, problem.noise))
-        mean, log_scale = self._posterior[self.conditions.neighbour(condition, problem.noise)].chunk(2, 1)
-        z = mean + log_scale.exp() * problem.noise.normal((self.latent,)).to(mean)
-        return Proposal(self.inputs_of(self.model.decode(z, condition)))
+        z = problem.noise.normal((self.latent,)).to(condition)
+        units = self.model.decode(z, condition)
+        deviation = self.noise * (self.model.log_variance / 2).exp()
+        units = units + deviation * problem.noise.normal((units.shape[1],), stream=1).to(units)
+        return Proposal(self.inputs_of(units))
 
     def inputs_of(self, units: Tensor) -> Tensor:
         """Return inputs ``(rows, *input_shape)`` from what the model draws, ``(rows, size)`` of unit scale.
@@ -126,12 +122,11 @@ class CVAEInverter(Inverter):
 
     def _tensors(self) -> dict[str, Tensor]:
         learned = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        members = {"outputs": self.conditions.outputs, "posterior": self._posterior}
-        return {**learned, **members, "centre": self._centre, "unit": self._unit}
+        return {**learned, "outputs": self.conditions.outputs, "centre": self._centre, "unit": self._unit}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.conditions = Conditions(self.network, tensors["outputs"], self._tolerances())
-        self._posterior, self._centre, self._unit = tensors["posterior"], tensors["centre"], tensors["unit"]
+        self._centre, self._unit = tensors["centre"], tensors["unit"]
         self.model = self._model(self.conditions).requires_grad_(False).eval()
         prefix = "model."
         self.model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
@@ -141,45 +136,26 @@ class _Lesson(nn.Module):
     """One training run: what the model sees of each input, and what that costs."""
 
     def __init__(
-        self, inverter: CVAEInverter, model: ConditionalVAE, conditions: Conditions, x: Tensor, y: Tensor, pool: Tensor
+        self, inverter: CVAEInverter, model: ConditionalVAE, conditions: Conditions, x: Tensor, y: Tensor
     ) -> None:
         super().__init__()
         self.model = model
         self.log_variance = nn.Parameter(torch.zeros(1, dtype=x.dtype, device=x.device))
-        self._inverter, self._conditions, self._x = inverter, conditions, x
-        self._known, self._pool = conditions.of(y), pool
-        self._neighbours = _neighbours(x, pool)
+        self._inverter, self._conditions = inverter, conditions
+        self._units, self._known = (x - inverter._centre) / inverter._unit, conditions.of(y)
 
     def forward(self, rows: Tensor) -> Tensor:
-        inverter, (x, condition) = self._inverter, self._example(rows)
-        units = (x - inverter._centre) / inverter._unit
+        condition = self._known[rows]
         if self.training:
             shaken = torch.rand_like(condition[:, :1]) < 0.5
-            condition = condition + inverter.jitter * shaken * torch.randn_like(condition)
-        loss = self.model.loss(units, condition)
-        if inverter.fidelity:
-            z = torch.randn(len(rows), inverter.latent, dtype=x.dtype, device=x.device)
-            given = self._said_of(inverter.inputs_of(self.model.decode(z, condition)))
-            loss = loss + inverter.fidelity * calibrated(given - condition, self.log_variance)
-        return loss
-
-    def _example(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        x, mixing = self._x[rows], self._inverter.mixing
-        if not (self.training and mixing):
-            return x, self._known[rows]
-        choice = torch.randint(self._neighbours.shape[1], (len(rows),), device=x.device)
-        other = self._pool[self._neighbours[rows, choice]]
-        x = x + mixing * torch.rand_like(x[:, :1]) * (other - x)
-        return x, self._said_of(x.reshape(-1, *self._inverter.network.space.shape))
+            condition = condition + self._inverter.jitter * shaken.to(condition) * torch.randn_like(condition)
+        loss = self.model.loss(self._units[rows], condition)
+        if not self._inverter.fidelity:
+            return loss
+        z = torch.randn(len(rows), self._inverter.latent, dtype=condition.dtype, device=condition.device)
+        said = self._said_of(self._inverter.inputs_of(self.model.decode(z, condition)))
+        return loss + self._inverter.fidelity * calibrated(said - condition, self.log_variance)
 
     def _said_of(self, inputs: Tensor) -> Tensor:
         network = self._inverter.network
         return self._conditions.of(network(network.space.project(inputs)))
-
-
-def _neighbours(x: Tensor, pool: Tensor) -> Tensor:
-    """Return the nearest members of the pool to each input, itself left out, ``(n, k)`` integers."""
-    nearest = [
-        torch.cdist(part, pool).topk(min(_MIXED + 1, len(pool)), 1, largest=False).indices for part in x.split(1024)
-    ]
-    return torch.cat(nearest)[:, 1:]

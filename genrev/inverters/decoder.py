@@ -74,7 +74,7 @@ class DecoderInverter(Inverter):
             model,
             loss,
             len(x),
-            epochs=math.ceil(self.steps * self.batch_size / len(x)),
+            epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch_size)),
             batch_size=self.batch_size,
             rate=self.rate,
             weight_decay=self.weight_decay,

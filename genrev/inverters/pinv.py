@@ -13,6 +13,8 @@ from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
 from genrev.layers import inverse
 from genrev.network import Network
 
+_PASSING = (nn.Identity, nn.Dropout, nn.Flatten)
+
 
 class PinvInverter(Inverter):
     """Goes backwards layer by layer: undoes the activation, then multiplies with the pseudo-inverse of the weights.
@@ -58,7 +60,8 @@ class PinvInverter(Inverter):
         links = list(self.network.chain())
         steps = []
         for place, link in enumerate(links):
-            after = links[place + 1].module if place + 1 < len(links) else None
+            # What only passes values on does not stand between a linear layer and its softmax.
+            after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
             module = _centred(link.module) if isinstance(after, (nn.Softmax, nn.LogSoftmax)) else link.module
             try:
                 steps.append((link.name, link.input_shape, inverse(module, link.input_shape)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from genrev.inverter import Inverter, Problem, Proposal, Traits
@@ -43,8 +45,11 @@ class RetrievalInverter(Inverter):
     def _propose(self, problem: Problem) -> Proposal:
         assert self._inputs is not None
         assert self._outputs is not None
-        distance = (problem.target[:, None] - self._outputs[None]).abs() / problem.tolerance
-        nearest = distance.nan_to_num(0.0).flatten(2).amax(2).argmin(1)
+        target = problem.target[:, None]
+        distance = (target - self._outputs[None]).abs() / problem.tolerance
+        # What is not asked is no distance; an output that is not finite is never near.
+        distance = torch.where(target.isnan(), 0.0, distance.nan_to_num(math.inf))
+        nearest = distance.flatten(2).amax(2).argmin(1)
         return Proposal(self._inputs[nearest], {"neighbour": nearest})
 
     def _tensors(self) -> dict[str, Tensor]:

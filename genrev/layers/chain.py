@@ -58,8 +58,10 @@ class Chain:
         head: nn.Module | None = None,
     ) -> None:
         with torch.no_grad():
-            y, calls = _watch(module, x, forward or module)
-            self.links = _connect(calls, x, y)
+            # A layer that works in place must write on nothing but copies.
+            given = x.clone()
+            y, calls = _watch(module, given, forward or module)
+            self.links = _connect(calls, given, y)
             if head is not None:
                 self.links.append(Link("head", head, tuple(y.shape[1:])))
                 y = head(y)
@@ -72,7 +74,7 @@ class Chain:
         return len(self.links)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
-        value = x
+        value = x.clone()
         for link in self.links:
             value = link.module(value.reshape(len(value), *link.input_shape))
         scale = y.abs().max().clamp(min=1.0)

@@ -189,6 +189,10 @@ def _(layer: nn.ELU, input_shape: tuple[int, ...]) -> Inverse:
 @inverse.register
 def _(layer: nn.Softplus, input_shape: tuple[int, ...]) -> Inverse:
     beta, threshold = layer.beta, layer.threshold
+    if beta <= 0:
+        raise LayerError(
+            f"expected a Softplus of positive beta, got {beta}, whose range is another; use a positive one"
+        )
 
     def invert(y: Tensor) -> Preimage:
         scaled = (y * beta).clamp(min=torch.finfo(y.dtype).tiny)

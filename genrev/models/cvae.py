@@ -1,4 +1,4 @@
-"""A conditional variational autoencoder with a calibrated decoder variance, and the posterior of its data as prior."""
+"""A conditional variational autoencoder with a calibrated decoder variance."""
 
 from __future__ import annotations
 

@@ -81,5 +81,8 @@ def _slope(function: Function, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         residual, share = function(x)
+        if not residual.requires_grad:
+            # It does not depend on x at all.
+            return share, torch.zeros_like(x)
         (slope,) = torch.autograd.grad(residual.square().sum() / 2, x)
     return share, slope.detach()

@@ -10,6 +10,10 @@ from torch import Tensor
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From ``(rows, n)`` to residuals ``(rows, m)`` and, for each row, the distance left as a share of the tolerance."""
 
+_FEW = 16
+"""Up to how many residuals one backward pass each is as fast as a batched one, which needs a rule for every operation
+and imports a compiler."""
+
 
 def jacobian(function: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the residuals, the distances left, and the Jacobian of each row.
@@ -32,7 +36,13 @@ def jacobian(function: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = x.detach().requires_grad_()
         residual, share = function(x)
         rows, m = residual.shape
+        if not residual.requires_grad:
+            # It does not depend on x at all.
+            return residual, share, x.new_zeros(rows, m, x.shape[1])
         cotangents = torch.eye(m, dtype=x.dtype, device=x.device)[:, None].expand(m, rows, m)
-        # The same batched pullback as torch.func.vmap(vjp), without the second that its first call takes to import.
+        if m <= _FEW:
+            passes = [torch.autograd.grad(residual, x, one, retain_graph=True)[0] for one in cotangents]
+            return residual.detach(), share, torch.stack(passes, 1)
+        # What torch.func.vmap(vjp) does, with half of the second that its first call takes to import a compiler.
         (columns,) = torch.autograd.grad(residual, x, cotangents, is_grads_batched=True)
-    return residual.detach(), share, columns.transpose(0, 1)
+        return residual.detach(), share, columns.transpose(0, 1)

@@ -47,10 +47,13 @@ class _Rows:
     residual: Tensor
     cost: Tensor
     damping: Tensor
+    pace: Tensor
     jacobian: Tensor
     stale: Tensor
-    mark: Tensor
+    best: Tensor
     since: Tensor
+    mark: Tensor
+    slow: Tensor
 
     def __getitem__(self, keep: Tensor) -> _Rows:
         return _Rows(*(getattr(self, part.name)[keep] for part in fields(self)))
@@ -59,13 +62,37 @@ class _Rows:
         return _Rows(*(torch.cat([getattr(self, part.name), getattr(others, part.name)]) for part in fields(self)))
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What all rows share; see `levenberg_marquardt`."""
+
+    function: Callable[[Tensor], Function]
+    low: Tensor
+    high: Tensor
+    metric: Tensor
+    free: Tensor
+    aim: float
+    steps: int
+
+
 _FIRST_DAMPING = 0.03
 _MOST_DAMPING = 1e8
+_PACE = 30.0
+"""How fast damping eases where the linear model holds; slower for a while where a step has failed."""
+
+_CACHED = 2**20
+"""How many slopes are at work together."""
+
 _PATIENCE = 15
 """How many steps may pass without the cost falling by a hundredth before a search counts as stalled."""
 
 _ROUNDABOUT = 3
 """How many guesses at the active set may pass without fewer wrong ones, before they are corrected one at a time."""
+_SLOW = 8
+"""How many steps may pass without the cost halving before a step may leap uphill."""
+
+_LEAP_DAMPING = 1e-6
+_LEAP_COST = 100.0
 
 
 def levenberg_marquardt(
@@ -78,7 +105,7 @@ def levenberg_marquardt(
     free: Tensor | None = None,
     aim: float = 0.01,
     steps: int = 100,
-    at_once: int = 192,
+    at_once: int | None = None,
 ) -> Search:
     """Move every row the short way to a zero of its residual within the box, or as near as it gets.
 
@@ -94,8 +121,8 @@ def levenberg_marquardt(
         free: ``(rows, n)`` of bool: which values may move; all if not given.
         aim: the share of the tolerance at which a row is solved.
         steps: how many steps to try at most.
-        at_once: how many rows are at work together: as one leaves the next one enters, so that the work stays within
-            the processor's cache.
+        at_once: how many rows are at work together: as one leaves the next one enters; as many as keep their
+            Jacobians within the processor's cache if not given.
 
     Returns:
         The best point of each row, by distance in the user's units.
@@ -112,102 +139,112 @@ def levenberg_marquardt(
         1.414
     """
     free = torch.ones_like(x, dtype=torch.bool) if free is None else free
-    everything = torch.arange(len(x), device=x.device)
-    search = Search(
-        x.clone(), torch.full_like(x[:, 0], math.inf), torch.full_like(everything, Status.LIMIT), 0 * everything
-    )
-    rows, waiting = _enter(search, function, everything[:at_once], aim), everything[at_once:]
+    task = _Task(function, low, high, metric, free, aim, steps)
+    index = torch.arange(len(x), device=x.device)
+    search = Search(x.clone(), torch.full_like(x[:, 0], math.inf), torch.full_like(index, Status.LIMIT), 0 * index)
+    if at_once is None:
+        at_once = max(64, _CACHED // (x.shape[1] * function(index[:1])(x[:1])[0].shape[1]))
+    rows, waiting = _enter(search, task, index[:at_once]), index[at_once:]
     while len(rows.index) or len(waiting):
         room = at_once - len(rows.index)
         if len(waiting) and room >= at_once // 4:
-            rows = rows + _enter(search, function, waiting[:room], aim)
+            rows = rows + _enter(search, task, waiting[:room])
             waiting = waiting[room:]
         if len(rows.index):
-            rows = _step(rows, search, function, low, high, metric, free, aim, steps)
+            rows = _step(rows, search, task)
     return search
 
 
-def _enter(search: Search, function: Callable[[Tensor], Function], index: Tensor, aim: float) -> _Rows:
+def _enter(search: Search, task: _Task, index: Tensor) -> _Rows:
     """Return new rows ready for their first step, without those that are solved where they stand."""
     x = search.x[index]
-    residual, share, slopes = jacobian(function(index), x)
+    residual, share, slopes = jacobian(task.function(index), x)
     search.share[index] = share
     cost = _cost(residual)
     rows = _Rows(
-        index,
-        x,
-        residual,
-        cost,
-        torch.full_like(share, _FIRST_DAMPING),
-        slopes.contiguous(),
-        torch.zeros_like(share, dtype=torch.bool),
-        cost.clone(),
-        torch.zeros_like(index),
+        index=index,
+        x=x,
+        residual=residual,
+        cost=cost,
+        damping=torch.full_like(share, _FIRST_DAMPING),
+        pace=torch.full_like(share, _PACE),
+        jacobian=slopes.contiguous(),
+        stale=torch.zeros_like(share, dtype=torch.bool),
+        best=cost.clone(),
+        since=torch.zeros_like(index),
+        mark=cost.clone(),
+        slow=torch.zeros_like(index),
     )
-    solved = (share <= aim) | (cost == 0)
+    solved = share <= task.aim
     search.status[index[solved]] = Status.SOLVED
     return rows[~solved]
 
 
-def _step(
-    rows: _Rows,
-    search: Search,
-    function: Callable[[Tensor], Function],
-    low: Tensor,
-    high: Tensor,
-    metric: Tensor,
-    free: Tensor,
-    aim: float,
-    steps: int,
-) -> _Rows:
+def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
     """Try one step of every row that is still at work; return those that still are."""
     search.steps[rows.index] += 1
+    leap = ~rows.stale & (rows.slow >= _SLOW)
+    damping = torch.where(leap, _LEAP_DAMPING, rows.damping)
+    free = task.free[rows.index]
     step, settled = bounded_step(
-        rows.jacobian, rows.residual, rows.x, low, high, metric, free[rows.index], rows.damping
+        rows.jacobian, rows.residual, rows.x, task.low, task.high, task.metric, free, damping, passes=2
     )
-    trial = torch.minimum(torch.maximum(rows.x + step, low), high)
-    residual, share = function(rows.index)(trial)
+    trial = torch.minimum(torch.maximum(rows.x + step, task.low), task.high)
+    residual, share = task.function(rows.index)(trial)
     cost = _cost(residual)
-    predicted = rows.cost - _cost(rows.residual + forth(rows.jacobian, step))
-    gain = (rows.cost - cost) / predicted.clamp(min=torch.finfo(cost.dtype).tiny)
-    accepted = cost.isfinite() & (cost < rows.cost) & (gain > 1e-4)
     better = share < search.share[rows.index]
     search.x[rows.index[better]], search.share[rows.index[better]] = trial[better], share[better]
 
+    predicted = rows.cost - _cost(rows.residual + forth(rows.jacobian, step))
+    gain = (rows.cost - cost) / predicted.clamp(min=torch.finfo(cost.dtype).tiny)
+    # At the kink of a ReLU the cost may have to rise before it falls: where the linear model sees the way out and
+    # progress is slow, one step may go up.
+    leap = leap & (predicted > 0.5 * rows.cost) & (cost < _LEAP_COST * rows.cost)
+    accepted = cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leap)
     # A fresh Jacobian that promises nothing, or fails however short the step, is the end; a stale one is renewed.
-    hopeless = ~rows.stale & (
-        (settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (rows.damping > _MOST_DAMPING))
-    )
+    hopeless = ~rows.stale & ((settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING)))
+    solved = (share <= task.aim) | (cost == 0)
+
     renew = (accepted & (cost > 0.05 * rows.cost)) | (rows.stale & ~accepted)
-    rows.damping = _damping(rows.damping, accepted, gain, rows.stale)
+    rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, rows.stale)
     rows.x = torch.where(accepted[:, None], trial, rows.x)
     rows.residual = torch.where(accepted[:, None], residual, rows.residual)
     rows.cost = torch.where(accepted, cost, rows.cost)
     rows.stale = (rows.stale | accepted) & ~renew
-    falls = rows.cost < 0.99 * rows.mark
-    rows.mark, rows.since = torch.where(falls, rows.cost, rows.mark), torch.where(falls, 0, rows.since + 1)
+    rows.best, rows.since = _clock(rows.best, rows.since, rows.cost < 0.99 * rows.best, rows.cost)
+    rows.mark, rows.slow = _clock(rows.mark, rows.slow, (rows.cost < 0.5 * rows.mark) | leap, rows.cost)
 
-    solved = (share <= aim) | (cost == 0)
     stalled = hopeless | (rows.since >= _PATIENCE)
     search.status[rows.index[stalled & ~solved]] = Status.STALLED
     search.status[rows.index[solved]] = Status.SOLVED
-    keep = ~(solved | stalled | (search.steps[rows.index] >= steps))
+    keep = ~(solved | stalled | (search.steps[rows.index] >= task.steps))
     rows, renew = rows[keep], renew[keep]
     if bool(renew.any()):
-        rows.jacobian[renew] = jacobian(function(rows.index[renew]), rows.x[renew])[2]
+        rows.jacobian[renew] = jacobian(task.function(rows.index[renew]), rows.x[renew])[2]
     return rows
+
+
+def _clock(mark: Tensor, since: Tensor, reset: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
+    """Start again from the present cost where told; elsewhere a step more has passed."""
+    return torch.where(reset, cost, mark), torch.where(reset, 0, since + 1)
 
 
 def _cost(residual: Tensor) -> Tensor:
     return residual.square().sum(1) / 2
 
 
-def _damping(damping: Tensor, accepted: Tensor, gain: Tensor, stale: Tensor) -> Tensor:
+def _damping(damping: Tensor, pace: Tensor, accepted: Tensor, gain: Tensor, stale: Tensor) -> tuple[Tensor, Tensor]:
     """Damp less where the linear model held, more where it did not; a stale Jacobian's failure says nothing."""
-    eased = (damping / 30).clamp(min=torch.finfo(damping.dtype).eps)
-    raised = (damping * 10).clamp(min=1e-3)
+    eased = (damping / pace).clamp(min=torch.finfo(damping.dtype).eps)
+    # After the first failure in a while the right damping may be far above; after another it is near.
+    raised = torch.where(pace >= _PACE, (damping * 10).clamp(min=1e-3), damping * (2 * pace).clamp(max=10.0))
     held = torch.where(gain > 0.75, eased, torch.where(gain < 0.25, raised, damping))
-    return torch.where(accepted, held, torch.where(stale, damping, raised))
+    failed = ~accepted & ~stale
+    slower, faster = pace.sqrt().clamp(min=2.0), (1.5 * pace).clamp(max=_PACE)
+    return (
+        torch.where(accepted, held, torch.where(stale, damping, raised)),
+        torch.where(failed, slower, torch.where(accepted, faster, pace)),
+    )
 
 
 def bounded_step(
@@ -251,17 +288,14 @@ def bounded_step(
     pull = -_back(slopes, residual)
     pinned = least == most
     below, above = pinned | (pull <= 0) & (least == 0), pinned | (pull >= 0) & (most == 0)
-    # The mean squared slope of what may move; lambda must not change with the guess.
-    squares = slopes.square()
-    mean = forth(squares, ~(below | above) * metric).mean(1)
-    level = damping * torch.where(mean > 0, mean, forth(squares, ~pinned * metric).mean(1))
     fixed = torch.zeros_like(x)
+    level = None
     step, settled = torch.empty_like(x), torch.zeros_like(below[:, 0])
     active = torch.arange(len(x), device=x.device)
     fewest, patience = torch.full_like(active, x.shape[1] + 1), torch.full_like(active, _ROUNDABOUT)
     for _ in range(passes):
         held = below | above
-        wish = _damped(slopes, residual, held, fixed, metric, level)
+        wish, level = _damped(slopes, residual, held, fixed, metric, damping, level)
         step[active] = torch.where(held, fixed, wish).clamp(least, most)
         # What leaves a bound becomes free before it can sit on the other one; what cannot move never leaves.
         now_below, now_above = pinned | ~above & (wish <= least), pinned | ~below & (wish >= most)
@@ -283,23 +317,43 @@ def bounded_step(
     return step, settled
 
 
-def _damped(slopes: Tensor, residual: Tensor, held: Tensor, fixed: Tensor, metric: Tensor, level: Tensor) -> Tensor:
-    """Return -metric J'w of the damped problem whose held values are fixed, through the smaller of its two systems."""
+def _damped(
+    slopes: Tensor,
+    residual: Tensor,
+    held: Tensor,
+    fixed: Tensor,
+    metric: Tensor,
+    damping: Tensor,
+    level: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return -metric J'w of the damped problem whose held values are fixed, and lambda.
+
+    Lambda is the damping times the mean squared slope of what may move at first; it must not change with the guess.
+    """
     _, m, n = slopes.shape
     left = residual + forth(slopes, fixed)
     if m <= n:
         gram = ((slopes * (~held * metric)[:, None]) @ slopes.transpose(1, 2)).double()
+        level = _level(damping, gram, slopes, metric) if level is None else level
         duals = _solve(gram, left.double(), level).to(slopes.dtype)
-        return -metric * _back(slopes, duals)
+        return -metric * _back(slopes, duals), level
     # With d = sqrt(metric) e the metric is the identity, and held values drop out by a zero.
     root = ~held * metric.sqrt()
     scaled = slopes * root[:, None]
     gram = (scaled.transpose(1, 2) @ scaled).double()
-    right = _back(scaled, left).double()
-    step = -root * _solve(gram, right, level).to(slopes.dtype)
+    level = _level(damping, gram, slopes, metric) if level is None else level
+    step = -root * _solve(gram, _back(scaled, left).double(), level).to(slopes.dtype)
     duals = left + forth(slopes, step)
-    pulled = -metric * _back(slopes, duals) / level[:, None].clamp(min=torch.finfo(slopes.dtype).tiny)
-    return torch.where(held, pulled, step)
+    pulled = -metric * _back(slopes, duals) / level[:, None].to(slopes.dtype).clamp(min=torch.finfo(slopes.dtype).tiny)
+    return torch.where(held, pulled, step), level
+
+
+def _level(damping: Tensor, gram: Tensor, slopes: Tensor, metric: Tensor) -> Tensor:
+    """Return lambda: the damping times the mean squared slope of what may move; of all, where nothing may at first."""
+    level = damping * gram.diagonal(dim1=1, dim2=2).sum(1) / slopes.shape[1]
+    if bool((level > 0).all()):
+        return level
+    return torch.where(level > 0, level, damping * (slopes.square() * metric).sum(2).mean(1))
 
 
 def forth(slopes: Tensor, step: Tensor) -> Tensor:

@@ -152,9 +152,9 @@ def test_parts_of_different_kinds_make_no_splits():
 
 
 def test_xo_comes_in_its_own_shares():
-    parts = load_splits("xo", n=1070)
-    assert [len(part) for part in parts_of(parts)] == [800, 150, 60, 60]
-    assert len({row for part in parts_of(parts) for row in rows(part.inputs)}) == 1070
+    parts = load_splits("xo", n=1720)
+    assert [len(part) for part in parts_of(parts)] == [800, 800, 60, 60]
+    assert len({row for part in parts_of(parts) for row in rows(part.inputs)}) == 1720
     for part in parts_of(parts):
         assert abs(int(part.labels.sum()) - len(part) / 2) <= 2
 

@@ -1,0 +1,134 @@
+"""genrev demo: the question that genrev answers, on two networks trained on the spot."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, output_folder, say, train_standard
+
+if TYPE_CHECKING:
+    from genrev.comparison import Comparison
+
+ASKED: dict[str, list[list[float]]] = {
+    "xo": [[0.99, 0.01], [0.01, 0.99]],
+    "digits": [[0.99 if place == digit else math.nan for place in range(10)] for digit in range(10)],
+}
+"""What each network is asked for by hand: a sure X and a sure O; each digit with p = 0.99, the rest free."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Show what genrev does: train an X/O network and a digits network, and ask every method for their inputs.
+
+    Args:
+        out: folder for the reports, the networks and a picture; its parent must exist.
+        seed: of everything random.
+    """
+
+    out: str = "demo"
+    seed: int = 0
+
+    def run(self) -> None:
+        """Run the demo, at most a few minutes on two cores.
+
+        Raises:
+            FileError: the folder can't be made or written to.
+        """
+        check_seed(self.seed)
+        run_demo(self.out, seed=self.seed)
+
+
+def run_demo(
+    out: str,
+    *,
+    seed: int = 0,
+    methods: Sequence[str] = METHODS,
+    n: int | None = None,
+    targets: int = 200,
+    samples: int = 4,
+    keywords: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Comparison]:
+    """Train, fit, ask, print and save: all that `genrev demo` does, in any size.
+
+    Args:
+        out: folder to write to; made if its parent exists, and unmade if the demo fails.
+        seed: non-negative integer: all randomness comes from it.
+        methods: names as `genrev.build` takes them.
+        n: how many examples of each kind of data; the usual if not given.
+        targets: how many held-out inputs of each kind, at most, whose outputs are asked for.
+        samples: how many inputs for each target, at least 1.
+        keywords: by method, what it is built with.
+
+    Returns:
+        The comparison for each kind of data.
+
+    Raises:
+        FileError: the folder can't be made or written to.
+    """
+    from genrev.cli.picture import draw
+    from genrev.cli.words import asked_table, legend
+    from genrev.files import write_bytes
+
+    with ExitStack() as stack:
+        stack.enter_context(one_thread())
+        stack.enter_context(output_folder(out))
+        folders = {kind: stack.enter_context(output_folder(os.path.join(out, kind))) for kind in ASKED}
+        found = {
+            kind: _one(kind, folder, seed, methods, n, targets, samples, keywords) for kind, folder in folders.items()
+        }
+        picture = os.path.join(out, "xo.png")
+        write_bytes(picture, draw(found["xo"]))
+    for place in range(len(ASKED["xo"])):
+        say(f"\n{asked_table(found['xo'], place)}")
+    say(f"\n{legend(found['xo'])}")
+    for kind, comparison in found.items():
+        say(f"\n{kind}: the outputs of {len(comparison.targets)} held-out inputs, asked of every method")
+        say(comparison.table())
+    say(f"\npicture  {picture}")
+    for kind, folder in folders.items():
+        say(f"report   {os.path.join(folder, 'report.html')}   ({kind}: all pictures, what every column means)")
+    return found
+
+
+def _one(
+    kind: str,
+    folder: str,
+    seed: int,
+    methods: Sequence[str],
+    n: int | None,
+    targets: int,
+    samples: int,
+    keywords: Mapping[str, Mapping[str, Any]] | None,
+) -> Comparison:
+    """Return the comparison for one kind of data, saved with its network."""
+    from genrev.checkpoint import save
+    from genrev.comparison import compare
+    from genrev.data import load_splits
+
+    say(f"{kind}")
+    splits = load_splits(kind, seed=seed, n=n)
+    network = train_standard(kind, splits, seed=seed)
+    judge = fit_judge(splits, seed=seed)
+    inverters = fit_methods(methods, network, splits.train.inputs, seed=seed, keywords=keywords)
+    inputs = splits.targets.inputs[:targets]
+    say(f"  asking {len(methods)} methods for {len(ASKED[kind])} typed outputs and {len(inputs)} of held-out inputs")
+    comparison = compare(
+        network,
+        inverters,
+        inputs,
+        reference=splits.reference.inputs,
+        training=splits.train.inputs,
+        judge=judge,
+        samples=samples,
+        seed=seed,
+        asked=ASKED[kind],
+        names=splits.train.names,
+    )
+    comparison.save(folder)
+    save(network, os.path.join(folder, "network.safetensors"))
+    return comparison

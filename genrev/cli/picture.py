@@ -1,0 +1,80 @@
+"""The demo's picture: a row a method, a group of columns a target, a PNG for those who look before they read."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from genrev.comparison import Answer, Comparison
+from genrev.inverter import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARGIN = 1.25
+"""Inches on the left, for the names of the methods."""
+
+_GOOD, _BAD = "#0a6b3d", "#b3261e"
+
+
+def draw(comparison: Comparison) -> bytes:
+    """Return what each method found for the targets typed by hand, as the bytes of a PNG.
+
+    A method that gives the same input each time has one picture a target. Below each stand the network's outputs.
+
+    Args:
+        comparison: of images with targets that were asked.
+
+    Returns:
+        The file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    assert comparison.asked is not None
+    methods = [method for method in comparison.asked_answers if method != "noise"]
+    targets, samples = comparison.asked_answers[methods[0]].residual.shape
+    width, height = _MARGIN + 1.0 * targets * samples, 0.5 + 1.17 * len(methods)
+    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        len(methods), targets * (samples + 1) - 1,
+        width_ratios=([1.0] * samples + [0.25]) * (targets - 1) + [1.0] * samples,
+        left=_MARGIN / width, right=0.995, top=1 - 0.45 / height, bottom=0.2 / height, wspace=0.06, hspace=0.3,
+    )  # fmt: skip
+    for row, method in enumerate(methods):
+        answer = comparison.asked_answers[method]
+        for target in range(targets):
+            for sample in range(samples if _differ(answer, target) else 1):
+                axes = figure.add_subplot(grid[row, target * (samples + 1) + sample])
+                _show(axes, answer, target, sample, comparison)
+                if target == sample == 0:
+                    axes.set_ylabel(method, rotation=0, ha="right", va="center", fontsize=11, labelpad=8)
+    for target in range(targets):
+        first = grid[0, target * (samples + 1)].get_position(figure)
+        figure.text(first.x0, 1 - 0.3 / height, f"asked for {_values(comparison, target)}", fontsize=12, weight="bold")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _show(axes: Axes, answer: Answer, target: int, sample: int, comparison: Comparison) -> None:
+    image = answer.x[target, sample].double().numpy()
+    low, high = float(comparison.low.min()), float(comparison.high.max())
+    axes.imshow(image.reshape(image.shape[-2:]), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    met = int(answer.outcome[target, sample]) == Outcome.CONVERGED
+    outputs = "  ".join(f"{value:.2f}" for value in answer.y[target, sample].flatten().tolist())
+    axes.set_xlabel(f"{outputs} {'✓' if met else '✗'}", fontsize=8, color=_GOOD if met else _BAD, labelpad=2)
+
+
+def _differ(answer: Answer, target: int) -> bool:
+    return bool((answer.x[target] != answer.x[target, :1]).any())
+
+
+def _values(comparison: Comparison, target: int) -> str:
+    assert comparison.asked is not None
+    values = comparison.asked[target].flatten().tolist()
+    names = comparison.names or [str(place) for place in range(len(values))]
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))

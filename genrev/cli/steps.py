@@ -1,0 +1,210 @@
+"""The steps that commands share: a folder to write to, checked first; methods by name; a network; a judge."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from genrev.errors import ArgumentError, FileError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genrev.data import Splits
+    from genrev.inverter import Inverter
+    from genrev.judge import Judge
+    from genrev.network import Network
+
+METHODS = ("pinv", "gradient", "newton", "retrieval", "decoder", "cvae", "cvae+newton")
+"""What is compared where nobody says otherwise."""
+
+
+def say(line: str) -> None:
+    """Print a line at once, also where the output is a file.
+
+    Args:
+        line: without its end.
+    """
+    print(line, flush=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread inside, and on as many as before afterwards.
+
+    Batches this small gain nothing from a second thread, lose much to it where the cores are shared, and the times in a
+    table mean the same on every machine.
+
+    Example:
+        >>> import torch
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def output_folder(path: str) -> Iterator[str]:
+    """Make a folder if there is none, and unmake it if the work that was to fill it fails.
+
+    Args:
+        path: where to; its parent must exist.
+
+    Raises:
+        FileError: the folder can't be made or written to.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place, output_folder(f"{place}/new") as folder:
+        ...     os.listdir(folder)
+        []
+    """
+    made = False
+    try:
+        if not os.path.isdir(path):
+            os.mkdir(path)
+            made = True
+        # What is allowed is best learned by doing it.
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, ValueError) as error:
+        if made:
+            os.rmdir(path)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileError(
+            f"expected a folder to write to at {path!r}, got '{reason}'; choose another or make its parent"
+        ) from None
+    try:
+        yield path
+    except BaseException:
+        if made:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some step would refuse after minutes.
+
+    Args:
+        seed: of everything random.
+
+    Raises:
+        ArgumentError: it is out of range.
+
+    Example:
+        >>> check_seed(0)
+    """
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"expected --seed from 0 to 2^63 - 1, got {seed}; 0 will do")
+
+
+def check_methods(names: Sequence[str]) -> None:
+    """Refuse methods that can't be built, before a network is trained for them.
+
+    Args:
+        names: as `genrev.build` takes them.
+
+    Raises:
+        UnknownNameError: a name is in no line of `INVERTERS`.
+        ArgumentError: there is no name, or the second part of one can't refine.
+
+    Example:
+        >>> check_methods(["cvae", "cvae+newton"])
+    """
+    from torch import nn
+
+    from genrev.inverters import build
+    from genrev.network import InputSpace, Network
+
+    if not names:
+        raise ArgumentError("expected at least one method, got none; name some, as in pinv,newton,cvae+newton")
+    smallest = Network(nn.Sequential(nn.Linear(1, 1), nn.Sigmoid()), space=InputSpace((1,)))
+    for name in names:
+        build(name, smallest)
+
+
+def fit_methods(
+    names: Sequence[str],
+    network: Network,
+    inputs: Tensor,
+    *,
+    seed: int = 0,
+    keywords: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Inverter]:
+    """Build methods by name and fit them; a part that several share, as in cvae and cvae+newton, is fitted once.
+
+    Args:
+        names: as `genrev.build` takes them.
+        network: that all of them invert.
+        inputs: ``(n, *input_shape)``.
+        seed: non-negative integer.
+        keywords: by part of a name, what it is built with.
+
+    Returns:
+        The fitted inverters, by name.
+    """
+    from genrev.inverters import INVERTERS, Refined
+
+    parts: dict[str, Inverter] = {}
+    fitted: dict[str, Inverter] = {}
+    for name in names:
+        for part in name.split("+"):
+            if part not in parts:
+                parts[part] = INVERTERS[part](network, **(keywords or {}).get(part, {})).fit(inputs, seed=seed)
+                if parts[part].traits.learns:
+                    say(f"  {part} learned from {len(inputs)} inputs in {parts[part].fit_seconds:.0f} s")
+        first, *others = (parts[part] for part in name.split("+"))
+        for then in others:
+            first = Refined(first, then).fit(inputs, seed=seed)
+        fitted[name] = first
+    return fitted
+
+
+def train_standard(kind: str, splits: Splits, *, seed: int = 0) -> Network:
+    """Train the standard network of a kind of data, and say how well it reads.
+
+    Args:
+        kind: of data: a name of `genrev.classifiers.STANDARD`.
+        splits: of that data.
+        seed: non-negative integer.
+
+    Returns:
+        The network.
+    """
+    from genrev.classifiers import STANDARD, accuracy
+
+    recipe = STANDARD[kind]
+    network = recipe.train(splits.train, seed=seed)
+    layers = "-".join(str(width) for width in recipe.layers)
+    share = accuracy(network, splits.targets)
+    say(f"  network {layers} learned from {len(splits.train)} inputs; reads {share:.1%} of those held out")
+    return network
+
+
+def fit_judge(splits: Splits, *, seed: int = 0) -> Judge:
+    """Train the judge on its own part of the data.
+
+    Args:
+        splits: whose part ``judge`` is used.
+        seed: non-negative integer.
+
+    Returns:
+        The judge.
+    """
+    from genrev.judge import Judge
+
+    judge = Judge.fit(splits.judge.inputs, splits.judge.labels, seed=seed)
+    right = (judge.labels(splits.targets.inputs) == splits.targets.labels).double().mean()
+    say(f"  judge learned from {len(splits.judge)} other inputs; reads {float(right):.1%} of those held out")
+    return judge

@@ -1,0 +1,220 @@
+"""Tests of pinv: exact against dense algebra where the formula is, and honest about where it is not."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genrev.errors import LayerError
+from genrev.inverter import Outcome
+from genrev.inverters.pinv import PinvInverter
+from genrev.models import MLP
+from genrev.network import InputSpace, Network
+
+
+def net(*layers: nn.Module, n: int, low: float = -math.inf, high: float = math.inf) -> Network:
+    return Network(nn.Sequential(*layers).double(), space=InputSpace((n,), low, high))
+
+
+def orthogonal(n: int, scale: float = 1.0) -> nn.Linear:
+    layer = nn.Linear(n, n)
+    nn.init.orthogonal_(layer.weight, scale)
+    return layer
+
+
+@pytest.mark.parametrize("widths", [(7, 3), (9, 5, 2), (6, 6, 6), (3, 8), (4, 9, 2)])
+def test_a_chain_of_linear_layers_is_inverted_layer_by_layer_as_numpy_does(widths: tuple[int, ...]) -> None:
+    layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    network = net(*layers, n=widths[0])
+    target = torch.randn(11, widths[-1])
+    value = target.numpy()
+    for layer in layers[::-1]:
+        weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        value = (value - bias) @ np.linalg.pinv(weight).T
+    np.testing.assert_allclose(PinvInverter(network).reconstruct(target).x[:, 0], value, atol=1e-9)
+
+
+def test_through_one_wide_layer_it_is_the_shortest_input() -> None:
+    network = net(linear := nn.Linear(12, 4), nn.Tanh(), n=12)
+    target = 0.9 * torch.rand(8, 4)
+    found = PinvInverter(network).reconstruct(target)
+    assert bool(found.converged.all())
+    # No part of it lies where the weights see nothing.
+    rows = torch.linalg.qr(linear.weight.detach().T)[0]
+    torch.testing.assert_close(found.x[:, 0] @ rows @ rows.T, found.x[:, 0])
+
+
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.Identity])
+def test_an_invertible_chain_gives_back_the_input_itself(activation: type[nn.Module]) -> None:
+    layers: list[nn.Module] = []
+    for _ in range(3):
+        layers += [orthogonal(5), activation()]
+    network = net(*layers, n=5)
+    x = torch.randn(20, 5)
+    found = PinvInverter(network).reconstruct(network.evaluate(x))
+    torch.testing.assert_close(found.x[:, 0], x, rtol=1e-6, atol=1e-6)
+    assert bool(found.converged.all())
+    assert float(found.stats["clamped"].max()) == 0
+
+
+def test_batch_norm_dropout_and_flatten_are_undone_on_the_way() -> None:
+    norm = nn.BatchNorm1d(6)
+    module = nn.Sequential(nn.Flatten(), orthogonal(6), norm, nn.Dropout(0.5), nn.Tanh()).double()
+    for _ in range(20):
+        module(2 * torch.randn(50, 1, 2, 3))
+    network = Network(module, space=InputSpace((1, 2, 3)))
+    x = torch.randn(9, 1, 2, 3)
+    found = PinvInverter(network).reconstruct(network.evaluate(x))
+    torch.testing.assert_close(found.x[:, 0], x, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("between", [(), (nn.Identity(),), (nn.Dropout(),), (nn.Flatten(), nn.Identity())], ids=str)
+@pytest.mark.parametrize("head", ["softmax", "log_softmax", "with_softmax"])
+def test_the_constant_of_a_softmax_is_solved_for_the_shortest_input(head: str, between: tuple[nn.Module, ...]) -> None:
+    last = {"softmax": [nn.Softmax(-1)], "log_softmax": [nn.LogSoftmax(-1)], "with_softmax": []}[head]
+    network = net(linear := nn.Linear(9, 4), *between, *last, n=9)
+    network = network.with_softmax() if head == "with_softmax" else network
+    probabilities = (2 * torch.randn(5, 4)).softmax(-1)
+    target = probabilities.log() if head == "log_softmax" else probabilities
+    found = PinvInverter(network).reconstruct(target)
+    assert bool(found.converged.all())
+    # By brute force: the shortest input over the constant that is added to the logits.
+    inverse = torch.linalg.pinv(linear.weight.detach())
+    constants = torch.linspace(-30, 30, 60_001)
+    for row in range(5):
+        logits = probabilities[row].log() + constants[:, None]
+        lengths = ((logits - linear.bias.detach()) @ inverse.T).norm(dim=1)
+        assert float(found.x[row, 0].norm()) <= float(lengths.min()) + 1e-9
+        assert float(found.x[row, 0].norm()) == pytest.approx(float(lengths.min()), rel=1e-4)
+
+
+def test_the_constant_is_solved_for_in_a_square_network_that_has_a_softmax() -> None:
+    network = net(nn.Linear(3, 3), nn.Softmax(-1), n=3)
+    x = torch.randn(30, 3)
+    assert bool(PinvInverter(network).reconstruct(network.evaluate(x)).converged.all())
+
+
+# The student's question
+
+
+def student() -> Network:
+    torch.manual_seed(0)
+    module = MLP((1024, 8, 8, 2), "sigmoid").double()
+    with torch.no_grad():
+        for layer in module:
+            if isinstance(layer, nn.Linear):
+                layer.weight.mul_(3.0)
+    return Network(module, space=InputSpace((1, 32, 32), 0.0, 1.0))
+
+
+def test_on_the_student_s_network_it_says_where_it_asked_for_the_impossible() -> None:
+    network = student()
+    inverter = PinvInverter(network)
+    target = torch.tensor([[0.99, 0.01], [0.01, 0.99]])
+    found = inverter.reconstruct(target)
+    assert found.outcome.tolist() == [[Outcome.MISSED], [Outcome.MISSED]]
+    clamped = found.stats["clamped"]
+    assert clamped.shape == (2, 1, len(inverter.layers))
+    # What was asked of the second hidden layer, by hand: W+ (logit(y) - b), beyond (0, 1) nearly everywhere.
+    last = network.module[5]
+    asked = (torch.logit(target) - last.bias.detach()) @ torch.linalg.pinv(last.weight.detach()).T
+    share = ((asked <= 0) | (asked >= 1)).double().mean(1)
+    place = inverter.layers.index("4")
+    torch.testing.assert_close(clamped[:, 0, place], share)
+    assert float(share.min()) > 0
+    explained = inverter.explain(found)
+    assert "'4'" in explained
+    assert "beyond what it can give" in explained
+    assert "MISSED 2 of 2" in explained
+
+
+def test_its_layers_are_named_last_first() -> None:
+    assert PinvInverter(student()).layers == ["6", "5", "4", "3", "2", "1", "0"]
+    assert PinvInverter(net(nn.Linear(3, 2), n=3).with_sigmoid()).layers == ["head", "0"]
+
+
+def test_input_values_beyond_the_bounds_are_counted() -> None:
+    network = net(nn.Linear(4, 2, bias=False), n=4, low=-1e-3, high=1e-3)
+    found = PinvInverter(network).reconstruct([[100.0, -100.0]])
+    assert float(found.stats["outside"]) == 1.0
+    assert bool((found.x.abs() <= 1e-3).all())
+    assert "beyond the bounds of the input space" in PinvInverter(network).explain(found)
+
+
+# Targets
+
+
+def test_free_entries_are_filled() -> None:
+    for network, target in (
+        (net(nn.Linear(6, 3), n=6), [[math.nan, 2.0, math.nan]]),
+        (net(nn.Linear(6, 3), nn.Sigmoid(), n=6), [[math.nan, 0.2, math.nan]]),
+        (net(nn.Linear(6, 3), nn.Softmax(-1), n=6), [[math.nan, 0.9, math.nan]]),
+        (net(nn.Linear(6, 3), nn.Softmax(-1), n=6), [[math.nan, 0.9, 0.1]]),
+    ):
+        found = PinvInverter(network).reconstruct(target)
+        assert bool(found.converged.all())
+
+
+def test_probabilities_of_exactly_0_and_1_are_met_within_the_tolerance() -> None:
+    for last in (nn.Sigmoid(), nn.Softmax(-1)):
+        found = PinvInverter(net(nn.Linear(6, 2), last, n=6)).reconstruct([[1.0, 0.0], [0.0, 1.0]])
+        assert bool(found.converged.all())
+        assert bool(found.x.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_keeps_the_precision(dtype: torch.dtype) -> None:
+    network = Network(nn.Sequential(nn.Linear(5, 2), nn.Sigmoid()).to(dtype), space=InputSpace((5,)))
+    found = PinvInverter(network).reconstruct([[0.3, 0.6]], samples=3)
+    assert found.x.dtype == dtype
+    assert found.x.shape == (1, 3, 5)
+    assert bool(found.converged.all())
+
+
+def test_one_input_and_one_output_are_enough() -> None:
+    found = PinvInverter(net(nn.Linear(1, 1), nn.Sigmoid(), n=1)).reconstruct(0.7)
+    assert bool(found.converged)
+
+
+def test_known_values_are_put_back() -> None:
+    network = net(nn.Linear(4, 2), n=4)
+    known = torch.tensor([5.0, math.nan, math.nan, -5.0])
+    x = PinvInverter(network).reconstruct(torch.randn(3, 2), known=known).x
+    assert bool((x[..., 0] == 5).all())
+    assert bool((x[..., 3] == -5).all())
+
+
+# What is no chain
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x)) + x
+
+
+def test_what_is_no_chain_or_has_an_unknown_layer_is_refused_when_built() -> None:
+    with pytest.raises(LayerError, match=r"skip connection.*'newton'"):
+        PinvInverter(net(Skip(), n=3))
+    with pytest.raises(LayerError, match=r"layer '1': .*got GELU.*'newton'"):
+        PinvInverter(net(nn.Linear(3, 3), nn.GELU(), n=3))
+
+
+def test_weights_that_change_later_change_the_measured_residual() -> None:
+    network = net(linear := nn.Linear(3, 2), n=3)
+    inverter = PinvInverter(network)
+    before = inverter.reconstruct([[1.0, 2.0]])
+    with torch.no_grad():
+        linear.weight.mul_(2.0)
+    after = inverter.reconstruct([[1.0, 2.0]])
+    assert torch.equal(after.x, before.x)
+    torch.testing.assert_close(after.y[:, 0], network.evaluate(after.x[:, 0]))
+    assert after.outcome.tolist() == [[Outcome.MISSED]]

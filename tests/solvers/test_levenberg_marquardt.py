@@ -1,0 +1,441 @@
+"""Tests of Levenberg-Marquardt: against closed forms and SciPy, and in every place where a Newton step breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import least_squares, lsq_linear
+from torch import Tensor, nn
+
+from genrev.solvers import Search, Status, levenberg_marquardt
+from genrev.solvers.jacobian import Function
+from genrev.solvers.levenberg_marquardt import bounded_step
+
+Problem = Callable[[Tensor], Function]
+TOLERANCE = 1e-6
+
+
+def equations(f: Callable[[Tensor], Tensor], target: Tensor) -> Problem:
+    """f(x) = target, row by row."""
+
+    def function(rows: Tensor) -> Function:
+        def residual(x: Tensor) -> tuple[Tensor, Tensor]:
+            y = f(x) - target[rows]
+            share = y.detach().abs().amax(1) / TOLERANCE
+            return y, torch.where(share.isfinite(), share, math.inf)
+
+        return residual
+
+    return function
+
+
+def solve(f: Callable[[Tensor], Tensor], target: Tensor, x: Tensor, **keywords: Any) -> Search:
+    n = x.shape[1]
+    bounds = (keywords.pop("low", -math.inf), keywords.pop("high", math.inf), keywords.pop("metric", 1.0))
+    low, high, metric = (torch.as_tensor(value, dtype=x.dtype).expand(n) for value in bounds)
+    with torch.no_grad():
+        return levenberg_marquardt(equations(f, target), x, low=low, high=high, metric=metric, **keywords)
+
+
+def cost(f: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:
+    return (f(x).detach() - target).square().sum(1) / 2
+
+
+def tanh_network(n: int, m: int, seed: int, gain: float = 1.5) -> nn.Module:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(n, 8), nn.Tanh(), nn.Linear(8, m))
+    with torch.no_grad():
+        network[0].weight.mul_(gain)
+        network[2].weight.mul_(gain)
+    return network.requires_grad_(False)
+
+
+# One step in a box
+
+
+def step_against_scipy(m: int, n: int, seed: int, *, passes: int) -> tuple[int, int]:
+    """Compare the steps of eight rows with SciPy's; return how many settled, of how many."""
+    torch.manual_seed(seed)
+    rows = 8
+    slopes, residual = torch.randn(rows, m, n), 3 * torch.randn(rows, m)
+    low, high, metric = -torch.rand(n), torch.rand(n), 0.1 + 3 * torch.rand(n)
+    x = low + (high - low) * torch.rand(rows, n)
+    where = torch.rand(rows, n)
+    # A fifth of the values sit on each bound, and a fifth are not free.
+    x = torch.where(where < 0.2, low, torch.where(where > 0.8, high, x))
+    free = torch.rand(rows, n) > 0.2
+    damping = 10 ** (6 * torch.rand(rows) - 5)
+    step, settled = bounded_step(slopes, residual, x, low, high, metric, free, damping, passes=passes)
+    least, most = (torch.where(free, bound - x, 0.0) for bound in (low, high))
+    assert bool(((least <= step) & (step <= most)).all())
+    for row in settled.nonzero()[:, 0].tolist():
+        may = free[row].numpy()
+        if not may.any():
+            continue
+        # The level of damping that the step says it has: from what is not drawn outwards at a bound.
+        pull = -(residual[row] @ slopes[row])
+        stays = (pull <= 0) & (least[row] == 0) | (pull >= 0) & (most[row] == 0)
+        moves = ~stays if bool((~stays).any()) else torch.ones_like(stays)
+        level = float(damping[row] * ((slopes[row] ** 2) @ (moves * metric)).mean())
+        matrix = np.vstack([slopes[row].numpy(), np.diag(np.sqrt(level / metric.numpy()))])[:, may]
+        right = np.concatenate([-residual[row].numpy(), np.zeros(n)])
+        # SciPy wants room between the bounds.
+        box = np.minimum(least[row].numpy()[may], -1e-300), np.maximum(most[row].numpy()[may], 1e-300)
+        best = lsq_linear(matrix, right, box, tol=1e-14, max_iter=500).x
+        ours, theirs = (float(((matrix @ d - right) ** 2).sum()) for d in (step[row].numpy()[may], best))
+        assert ours <= theirs * (1 + 1e-9)
+    return int(settled.sum()), rows
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 7), (7, 3), (4, 4), (1, 5), (5, 1), (1, 1), (3, 20), (20, 12)])
+def test_a_step_is_the_bounded_minimum_that_scipy_finds(m: int, n: int) -> None:
+    counts = [step_against_scipy(m, n, seed, passes=200) for seed in range(12)]
+    settled, total = (sum(column) for column in zip(*counts, strict=True))
+    assert settled == total
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 7), (7, 3), (4, 4), (3, 20)])
+def test_most_steps_settle_in_a_few_passes(m: int, n: int) -> None:
+    counts = [step_against_scipy(m, n, seed, passes=6) for seed in range(12)]
+    settled, total = (sum(column) for column in zip(*counts, strict=True))
+    assert settled >= 0.8 * total
+
+
+def test_a_step_without_bounds_is_the_damped_least_squares_solution() -> None:
+    slopes, residual, metric = torch.randn(5, 3, 6), torch.randn(5, 3), torch.rand(6) + 0.5
+    infinite = torch.full((6,), math.inf)
+    free = torch.ones(5, 6, dtype=torch.bool)
+    step, settled = bounded_step(
+        slopes, residual, torch.zeros(5, 6), -infinite, infinite, metric, free, torch.full((5,), 0.1)
+    )
+    assert bool(settled.all())
+    level = 0.1 * (slopes.square() @ metric).mean(1)
+    for row in range(5):
+        matrix = slopes[row].T @ slopes[row] + torch.diag(level[row] / metric)
+        torch.testing.assert_close(step[row], -torch.linalg.solve(matrix, slopes[row].T @ residual[row]))
+
+
+def test_a_step_in_a_corner_that_is_pulled_outwards_is_no_step() -> None:
+    slopes, residual = torch.ones(1, 1, 3), torch.tensor([[5.0]])
+    step, settled = bounded_step(
+        slopes,
+        residual,
+        torch.zeros(1, 3),
+        torch.zeros(3),
+        torch.ones(3),
+        torch.ones(3),
+        torch.ones(1, 3, dtype=torch.bool),
+        torch.tensor([0.03]),
+    )
+    assert step.tolist() == [[0.0, 0.0, 0.0]]
+    assert bool(settled)
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 2)])
+def test_a_step_of_zero_slopes_is_no_step(m: int, n: int) -> None:
+    free = torch.ones(3, n, dtype=torch.bool)
+    step, _ = bounded_step(
+        torch.zeros(3, m, n),
+        torch.randn(3, m),
+        torch.zeros(3, n),
+        -torch.ones(n),
+        torch.ones(n),
+        torch.ones(n),
+        free,
+        torch.full((3,), 0.03),
+    )
+    assert torch.equal(step, torch.zeros(3, n))
+
+
+# Closed forms
+
+
+def test_a_linear_equation_is_solved_by_the_pseudo_inverse() -> None:
+    matrix, start, target = torch.randn(3, 8), torch.randn(20, 8), torch.randn(20, 3)
+    found = solve(lambda x: x @ matrix.T, target, start, aim=1e-5)
+    assert bool((found.status == Status.SOLVED).all())
+    nearest = start + (target - start @ matrix.T) @ torch.linalg.pinv(matrix).T
+    torch.testing.assert_close(found.x, nearest, rtol=1e-6, atol=1e-6)
+
+
+def test_the_metric_says_which_values_move() -> None:
+    matrix, start, target = torch.randn(2, 5), torch.randn(9, 5), torch.randn(9, 2)
+    metric = torch.tensor([1.0, 10.0, 0.1, 3.0, 1e-3])
+    found = solve(lambda x: x @ matrix.T, target, start, metric=metric, aim=1e-5)
+    weighted = matrix * metric
+    nearest = start + (target - start @ matrix.T) @ torch.linalg.inv(weighted @ matrix.T).T @ weighted
+    torch.testing.assert_close(found.x, nearest, rtol=1e-5, atol=1e-5)
+
+
+def test_a_quadratic_has_its_roots() -> None:
+    target = torch.tensor([[2.0], [9.0], [1e-4], [1e6]])
+    found = solve(lambda x: x**2, target, torch.ones(4, 1), low=0.0)
+    assert bool((found.status == Status.SOLVED).all())
+    torch.testing.assert_close(found.x, target.sqrt(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_circle_is_met_on_the_ray_through_the_start() -> None:
+    start = torch.randn(30, 2)
+    found = solve(lambda x: x.square().sum(1, keepdim=True), torch.ones(30, 1), start, aim=1e-4)
+    torch.testing.assert_close(found.x, start / start.norm(dim=1, keepdim=True), rtol=1e-6, atol=1e-6)
+
+
+def test_lines_that_miss_each_other_are_met_at_the_least_squares_point() -> None:
+    matrix, target = torch.randn(7, 3), torch.randn(5, 7)
+    found = solve(lambda x: x @ matrix.T, target, torch.zeros(5, 3))
+    assert bool((found.status == Status.STALLED).all())
+    best = target @ torch.linalg.pinv(matrix).T
+    # The best point by the greatest residual is kept: it is not above that of least squares.
+    assert bool((found.share <= (best @ matrix.T - target).abs().amax(1) / TOLERANCE * (1 + 1e-6)).all())
+
+
+def test_what_is_solved_where_it_stands_takes_no_step() -> None:
+    start = torch.randn(4, 3)
+    found = solve(lambda x: x.sin(), start.sin(), start)
+    assert found.steps.tolist() == [0] * 4
+    assert torch.equal(found.x, start)
+    assert bool((found.status == Status.SOLVED).all())
+
+
+# Against SciPy
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 1), (6, 2), (5, 5), (3, 6), (1, 1), (1, 3)])
+def test_it_finds_what_scipy_finds_from_the_same_starts_in_a_box(n: int, m: int) -> None:
+    f = tanh_network(n, m, seed=10 * n + m)
+    low, high = -1.0, 1.0
+    starts = 1.8 * torch.rand(16, n) - 0.9
+    # Half are outputs of some input, the others may be anything.
+    target = torch.cat([f(1.8 * torch.rand(8, n) - 0.9), 2 * torch.randn(8, m)])
+    found = solve(f, target, starts, low=low, high=high, steps=400)
+    worse = 0
+    for row in range(16):
+
+        def residual(x: Any, row: int = row) -> Any:
+            return (f(torch.from_numpy(x)[None])[0] - target[row]).numpy()
+
+        best = least_squares(residual, starts[row].numpy(), bounds=(low, high), xtol=1e-13, ftol=1e-13, gtol=1e-13)
+        ours = float(cost(f, found.x[row : row + 1], target[row]))
+        if best.cost < 1e-16 or found.status[row] == Status.SOLVED:
+            worse += int(found.status[row] != Status.SOLVED)
+            continue
+        # By squares as good as SciPy's, or better by the greatest residual, which is what the search keeps.
+        greatest = float(np.abs(best.fun).max()) / TOLERANCE
+        worse += not (ours <= best.cost * (1 + 1e-4) or float(found.share[row]) <= greatest * (1 + 1e-4))
+    # From one start each may end in another valley than the other, but not often.
+    assert worse <= 2
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (6, 2), (5, 5), (3, 6)])
+def test_without_bounds_it_reaches_what_scipy_reaches(n: int, m: int) -> None:
+    f = tanh_network(n, m, seed=10 * n + m)
+    starts, target = 1.8 * torch.rand(16, n) - 0.9, f(1.8 * torch.rand(16, n) - 0.9)
+    found = solve(f, target, starts, steps=400)
+    theirs = 0
+    for row in range(16):
+
+        def residual(x: Any, row: int = row) -> Any:
+            return (f(torch.from_numpy(x)[None])[0] - target[row]).numpy()
+
+        theirs += least_squares(residual, starts[row].numpy(), xtol=1e-13, ftol=1e-13, gtol=1e-13).cost < 1e-16
+    assert int((found.status == Status.SOLVED).sum()) >= theirs - 1
+
+
+def test_reachable_targets_are_reached() -> None:
+    f = tanh_network(12, 4, seed=1)
+    target = f(2 * torch.rand(200, 12) - 1)
+    found = solve(f, target, torch.zeros(200, 12), low=-1.0, high=1.0)
+    assert float((found.status == Status.SOLVED).double().mean()) >= 0.99
+
+
+# The box, and values that are not free
+
+
+def test_it_stays_in_the_box_and_moves_only_what_is_free() -> None:
+    f = tanh_network(9, 3, seed=2)
+    seen: list[Tensor] = []
+
+    def watched(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return f(x)
+
+    low, high = torch.linspace(-1, -0.1, 9), torch.linspace(0.1, 1, 9)
+    starts = low + (high - low) * torch.rand(40, 9)
+    free = torch.rand(40, 9) > 0.4
+    found = solve(watched, 3 * torch.randn(40, 3), starts, low=low, high=high, free=free)
+    assert all(bool(((low <= x) & (x <= high)).all()) for x in seen)
+    assert torch.equal(torch.where(free, 0.0, found.x), torch.where(free, 0.0, starts))
+
+
+def test_a_box_of_one_point_leaves_that_point() -> None:
+    f = tanh_network(3, 2, seed=3)
+    found = solve(f, torch.randn(4, 2), torch.full((4, 3), 0.5), low=0.5, high=0.5)
+    assert torch.equal(found.x, torch.full((4, 3), 0.5))
+    assert bool((found.status == Status.STALLED).all())
+
+
+def test_nothing_free_leaves_everything() -> None:
+    f = tanh_network(3, 2, seed=3)
+    start = torch.randn(4, 3)
+    found = solve(f, torch.randn(4, 2), start, free=torch.zeros(4, 3, dtype=torch.bool))
+    assert torch.equal(found.x, start)
+    assert bool((found.status == Status.STALLED).all())
+
+
+def test_a_bound_where_the_solution_lies_is_reached() -> None:
+    found = solve(lambda x: x.sum(1, keepdim=True), torch.tensor([[3.0]]), torch.zeros(1, 3), low=0.0, high=1.0)
+    assert found.status.tolist() == [Status.SOLVED]
+    torch.testing.assert_close(found.x, torch.ones(1, 3))
+
+
+def test_just_beyond_the_box_the_nearest_corner_is_found() -> None:
+    found = solve(lambda x: x.sum(1, keepdim=True), torch.tensor([[3.1]]), torch.full((1, 3), 0.2), low=0.0, high=1.0)
+    assert found.status.tolist() == [Status.STALLED]
+    torch.testing.assert_close(found.x, torch.ones(1, 3))
+
+
+# Where Newton steps break
+
+
+@pytest.mark.parametrize("f", [lambda x: 0 * x[:, :2] + 1.0, lambda x: x[:, :2].relu()], ids=["constant", "dead ReLU"])
+def test_a_slope_of_zero_stalls_where_it_stands(f: Callable[[Tensor], Tensor]) -> None:
+    start = torch.full((3, 4), -1.0)
+    found = solve(f, torch.full((3, 2), 5.0), start)
+    assert torch.equal(found.x, start)
+    assert bool((found.status == Status.STALLED).all())
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_outputs_that_are_copies_of_one_another_do_no_harm(copies: int) -> None:
+    f = tanh_network(6, 1, seed=4)
+    target = f(torch.rand(10, 6)).repeat(1, copies)
+    found = solve(lambda x: f(x).repeat(1, copies), target, torch.zeros(10, 6))
+    assert bool((found.status == Status.SOLVED).all())
+
+
+def test_copies_that_are_asked_for_different_values_meet_in_the_middle() -> None:
+    found = solve(lambda x: x.sum(1, keepdim=True).repeat(1, 2), torch.tensor([[1.0, 3.0]]), torch.zeros(1, 3))
+    assert found.status.tolist() == [Status.STALLED]
+    torch.testing.assert_close(found.x.sum(1), torch.tensor([2.0]), rtol=1e-6, atol=1e-6)
+
+
+def test_inputs_without_any_slope_stay() -> None:
+    f = tanh_network(3, 2, seed=5)
+    start = torch.cat([torch.zeros(4, 3), torch.randn(4, 2)], 1)
+    found = solve(lambda x: f(x[:, :3]), f(torch.rand(4, 3)), start)
+    assert bool((found.status == Status.SOLVED).all())
+    assert torch.equal(found.x[:, 3:], start[:, 3:])
+
+
+def test_saturated_units_stall_or_solve_and_stay_finite() -> None:
+    found = solve(lambda x: torch.sigmoid(40 * x), torch.full((5, 3), 0.5), torch.linspace(-1, 1, 15).reshape(5, 3))
+    assert bool(found.x.isfinite().all())
+    assert set(found.status.tolist()) <= {Status.SOLVED, Status.STALLED, Status.LIMIT}
+    moderate = solve(lambda x: torch.sigmoid(4 * x), torch.full((5, 3), 0.5), torch.linspace(-1, 1, 15).reshape(5, 3))
+    assert bool((moderate.status == Status.SOLVED).all())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_function_that_is_never_finite_ends(bad: float) -> None:
+    start = torch.randn(3, 4)
+    found = solve(lambda x: x[:, :2] * bad, torch.zeros(3, 2), start, steps=50)
+    assert torch.equal(found.x, start)
+    assert bool((found.status != Status.SOLVED).all())
+
+
+def test_a_function_that_is_finite_in_part_is_kept_within_it() -> None:
+    # The logarithm is NaN below zero: steps that go there are taken back.
+    target = torch.tensor([[-3.0], [0.0], [2.0]])
+    found = solve(lambda x: x.log(), target, torch.full((3, 1), 5.0))
+    assert bool((found.status == Status.SOLVED).all())
+    torch.testing.assert_close(found.x, target.exp(), rtol=1e-5, atol=1e-6)
+
+
+def test_one_row_that_is_not_finite_leaves_the_others_alone() -> None:
+    f = tanh_network(4, 2, seed=6)
+    start = torch.zeros(5, 4)
+    start[2] = math.nan
+    target = f(torch.rand(5, 4))
+    found = solve(f, target, start, steps=60)
+    others = torch.tensor([0, 1, 3, 4])
+    alone = solve(f, target[others], start[others], steps=60)
+    assert bool((found.status[others] == Status.SOLVED).all())
+    torch.testing.assert_close(found.x[others], alone.x)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e12])
+def test_the_scale_of_the_inputs_does_not_matter(scale: float) -> None:
+    f = tanh_network(5, 2, seed=7)
+    target = f(torch.rand(8, 5))
+    found = solve(lambda x: f(x * scale), target, torch.zeros(8, 5))
+    assert bool((found.status == Status.SOLVED).all())
+
+
+def test_the_best_point_is_kept_whatever_comes_after() -> None:
+    shares: list[float] = []
+    f = tanh_network(3, 5, seed=8)
+    target = torch.randn(1, 5)
+
+    def watched(x: Tensor) -> Tensor:
+        y = f(x)
+        shares.append(float((y.detach() - target).abs().amax()) / TOLERANCE)
+        return y
+
+    found = solve(watched, target, torch.zeros(1, 3))
+    assert float(found.share) == pytest.approx(min(shares))
+    assert float((f(found.x) - target).abs().amax()) / TOLERANCE == pytest.approx(min(shares))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_keeps_the_precision(dtype: torch.dtype) -> None:
+    matrix = torch.randn(2, 5, dtype=dtype)
+    found = solve(lambda x: x @ matrix.T, torch.randn(6, 2, dtype=dtype), torch.zeros(6, 5, dtype=dtype), aim=10.0)
+    assert found.x.dtype == found.share.dtype == dtype
+    assert bool((found.status == Status.SOLVED).all())
+
+
+# Rows are independent
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 50, 1000])
+def test_how_many_rows_are_at_work_changes_nothing(at_once: int) -> None:
+    f = tanh_network(6, 3, seed=9)
+    target = torch.cat([f(torch.rand(15, 6)), 3 * torch.randn(15, 3)])[torch.randperm(30)]
+    start = torch.randn(30, 6).clamp(-1, 1)
+    whole = solve(f, target, start, low=-1.0, high=1.0)
+    parts = solve(f, target, start, low=-1.0, high=1.0, at_once=at_once)
+    solved = whole.status == Status.SOLVED
+    assert torch.equal(parts.status == Status.SOLVED, solved)
+    torch.testing.assert_close(parts.x[solved], whole.x[solved], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(parts.share[~solved], whole.share[~solved], rtol=1e-3, atol=1e-3)
+
+
+def test_a_row_alone_ends_where_it_ends_in_a_batch() -> None:
+    f = tanh_network(6, 3, seed=9)
+    target, start = f(torch.rand(10, 6)), torch.zeros(10, 6)
+    whole = solve(f, target, start)
+    for row in (0, 4, 9):
+        alone = solve(f, target[row : row + 1], start[row : row + 1])
+        torch.testing.assert_close(alone.x[0], whole.x[row], rtol=1e-9, atol=1e-9)
+        assert int(alone.steps) == int(whole.steps[row])
+
+
+def test_rows_that_run_out_of_steps_say_so() -> None:
+    found = solve(lambda x: x**3, torch.full((4, 1), 1e6), torch.ones(4, 1), steps=2)
+    assert found.status.tolist() == [Status.LIMIT] * 4
+    assert found.steps.tolist() == [2] * 4
+
+
+def test_no_rows_give_no_rows() -> None:
+    assert solve(lambda x: x, torch.zeros(0, 3), torch.zeros(0, 3)).x.shape == (0, 3)
+
+
+def test_the_start_is_left_alone() -> None:
+    start = torch.zeros(3, 2)
+    solve(lambda x: x.sin(), torch.full((3, 2), 0.5), start)
+    assert torch.equal(start, torch.zeros(3, 2))

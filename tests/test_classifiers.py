@@ -1,0 +1,70 @@
+"""Standard classifiers learn their data, from a seed alone, and are what their table says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from genrev.classifiers import STANDARD, accuracy, train_classifier
+from genrev.data import DATASETS, load_splits, xo
+from genrev.errors import ArgumentError, UnknownNameError
+
+LETTERS = xo(60)
+
+
+def test_every_kind_of_data_has_a_standard_network():
+    assert set(STANDARD) == set(DATASETS)
+
+
+def test_the_xo_network_is_1024_8_8_2_with_sigmoids_throughout():
+    network = STANDARD["xo"].train(LETTERS)
+    kinds = [type(layer) for layer in network.module]
+    assert kinds == [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear, nn.Sigmoid, nn.Linear, nn.Sigmoid]
+    assert [layer.out_features for layer in network.module if isinstance(layer, nn.Linear)] == [8, 8, 2]
+    assert network.outputs == "sigmoid"
+
+
+def test_a_network_lives_in_the_unit_box_of_its_data_in_their_precision():
+    network = train_classifier(LETTERS, layers=(1024, 4, 2), activation=("relu", "softmax"), epochs=1)
+    assert network.space.shape == (1, 32, 32)
+    assert (float(network.space.low.min()), float(network.space.high.max())) == (0.0, 1.0)
+    assert network.dtype == torch.float32
+    assert network.outputs == "softmax"
+
+
+def test_the_same_seed_trains_the_same_network_and_another_seed_another():
+    prints = [
+        train_classifier(
+            LETTERS, layers=(1024, 4, 2), activation="sigmoid", epochs=2, noise=0.1, seed=seed
+        ).fingerprint()
+        for seed in (0, 0, 1)
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_the_digits_network_reads_held_out_digits():
+    parts = load_splits("digits", seed=1)
+    assert accuracy(STANDARD["digits"].train(parts.train, seed=1), parts.targets) > 0.95
+
+
+@pytest.mark.slow
+def test_the_xo_network_reads_held_out_letters():
+    parts = load_splits("xo", seed=0)
+    assert accuracy(STANDARD["xo"].train(parts.train), parts.targets) > 0.94
+
+
+@pytest.mark.parametrize("layers", [(1024,), (64, 8, 2), (1024, 8, 3)])
+def test_widths_that_do_not_fit_the_data_are_refused(layers):
+    with pytest.raises(ArgumentError, match=r"expected layers from 1024 input values to 2 classes"):
+        train_classifier(LETTERS, layers=layers, activation="sigmoid")
+
+
+def test_a_last_activation_without_probabilities_is_refused():
+    with pytest.raises(ArgumentError, match="softmax or sigmoid"):
+        train_classifier(LETTERS, layers=(1024, 8, 2), activation="relu")
+
+
+def test_an_unknown_activation_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'sigmoid'"):
+        train_classifier(LETTERS, layers=(1024, 8, 2), activation="sigmoidd")

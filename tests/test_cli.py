@@ -1,0 +1,278 @@
+"""The command line: help without torch, one sentence for what is wrong, nothing left behind, commands at work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from genrev import Comparison, Network, load, save
+from genrev.classifiers import train_classifier
+from genrev.cli import COMMANDS, compare, demo, main, steps
+from genrev.cli.demo import run_demo
+from genrev.cli.words import asked_table, legend
+from genrev.data import xo
+from genrev.errors import FileError
+from genrev.inverter import Outcome
+from genrev.inverters import RetrievalInverter
+
+QUICK = {"cvae": {"steps": 5}, "decoder": {"steps": 5}, "gradient": {"steps": 5}, "newton": {"steps": 5}}
+
+
+@pytest.fixture(autouse=True)
+def in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fail the test if anything long begins."""
+
+    def began(*args, **keywords):
+        raise AssertionError("the long work began")
+
+    monkeypatch.setattr("genrev.data.load_splits", began)
+
+
+def refused(capsys, *argv: str) -> str:
+    """Run a command that must be refused, and return what it said."""
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("genrev: expected ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+# Help.
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["demo", "--help"], ["compare", "--help"], ["demoo"]])
+def test_help_and_refusals_need_no_torch(argv):
+    done = python(f"import sys; from genrev.cli import main; main({argv}); sys.exit('torch' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS)
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "genrev 0.1.0\n"
+
+
+def test_python_dash_m_genrev_is_the_same_command():
+    done = subprocess.run([sys.executable, "-m", "genrev", "comparre"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "genrev: expected a command (demo, compare), got 'comparre'; did you mean 'compare'?\n"
+
+
+def test_an_interruption_ends_quietly_with_130(monkeypatch, capsys):
+    def stop(command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo.Demo, "run", stop)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+# What is wrong is said in one sentence, before the long work.
+
+
+def test_no_command_is_refused(capsys):
+    assert "genrev --help" in refused(capsys)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest(capsys):
+    assert "did you mean '--seed'?" in refused(capsys, "demo", "--sed", "3")
+
+
+def test_a_value_of_the_wrong_type_is_refused(capsys):
+    assert "--seed" in refused(capsys, "demo", "--seed", "abc")
+
+
+@pytest.mark.usefixtures("no_work")
+def test_an_unknown_method_is_refused_with_the_nearest(capsys):
+    assert "did you mean 'newton'?" in refused(capsys, "compare", "--methods", "pinv,newtn")
+    assert os.listdir() == []
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_method_that_cannot_refine_is_refused(capsys):
+    refused(capsys, "compare", "--methods", "newton+pinv")
+
+
+def test_unknown_data_are_refused_with_the_nearest_and_nothing_is_left(capsys):
+    assert "did you mean 'digits'?" in refused(capsys, "compare", "--data", "digit")
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("option", [("--targets", "0"), ("--targets", "100000"), ("--samples", "0")])
+def test_a_number_out_of_range_is_refused_and_nothing_is_left(option, capsys):
+    refused(capsys, "compare", *option)
+    assert os.listdir() == []
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("command", ["demo", "compare"])
+def test_a_seed_out_of_range_is_refused(command, capsys):
+    assert "--seed" in refused(capsys, command, "--seed", "-1")
+    assert os.listdir() == []
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("command", ["demo", "compare"])
+def test_an_output_folder_without_a_parent_is_refused(command, capsys):
+    assert "No such file" in refused(capsys, command, "--out", "nowhere/out")
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("command", ["demo", "compare"])
+def test_a_file_in_the_place_of_the_output_folder_is_refused_and_stays(command, capsys):
+    Path("out").write_text("mine")
+    refused(capsys, command, "--out", "out")
+    assert Path("out").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to_is_refused(capsys):
+    Path("out").mkdir(mode=0o555)
+    refused(capsys, "compare", "--out", "out")
+
+
+def test_a_missing_network_is_refused_and_nothing_is_left(capsys):
+    refused(capsys, "compare", "--network", "none.safetensors")
+    assert os.listdir() == []
+
+
+def test_an_inverter_in_the_place_of_a_network_is_refused(capsys):
+    letters = xo(20)
+    network = train_classifier(letters, layers=(1024, 2), activation="sigmoid", epochs=1)
+    save(RetrievalInverter(network).fit(letters.inputs), "inverter.safetensors")
+    with_it = ("compare", "--data", "digits", "--network", "inverter.safetensors")
+    assert "expected a network" in refused(capsys, *with_it)
+
+
+def test_a_network_of_other_data_is_refused(capsys):
+    save(train_classifier(xo(20), layers=(1024, 2), activation="sigmoid", epochs=1), "xo.safetensors")
+    assert main(["compare", "--data", "digits", "--network", "xo.safetensors"]) == 2
+    assert "(1, 8, 8)" in capsys.readouterr().err
+
+
+# The steps.
+
+
+def test_a_folder_that_was_made_is_unmade_if_the_work_fails():
+    with pytest.raises(ZeroDivisionError), steps.output_folder("new"):
+        raise ZeroDivisionError
+    assert not Path("new").exists()
+
+
+def test_a_folder_that_was_there_keeps_what_it_held_if_the_work_fails():
+    Path("old").mkdir()
+    Path("old/mine").write_text("mine")
+    with pytest.raises(ZeroDivisionError), steps.output_folder("old"):
+        raise ZeroDivisionError
+    assert os.listdir("old") == ["mine"]
+
+
+def test_an_impossible_path_is_a_file_error():
+    with pytest.raises(FileError, match="folder"), steps.output_folder("a\0b"):
+        pass
+
+
+def test_methods_that_share_a_part_fit_it_once():
+    letters = xo(40)
+    network = train_classifier(letters, layers=(1024, 4, 2), activation="sigmoid", epochs=1)
+    fitted = steps.fit_methods(["cvae", "cvae+newton", "newton"], network, letters.inputs, keywords=QUICK)
+    assert list(fitted) == ["cvae", "cvae+newton", "newton"]
+    assert fitted["cvae+newton"].first is fitted["cvae"]
+
+
+def test_the_methods_that_are_compared_by_default_can_be_built():
+    steps.check_methods(steps.METHODS)
+
+
+# The commands at work.
+
+
+def test_compare_prints_the_table_and_saves_report_and_network(capsys):
+    options = ["--methods", "retrieval, newton", "--targets", "8", "--samples", "2", "--out", "out"]
+    assert main(["compare", "--data", "digits", *options]) == 0
+    said = capsys.readouterr().out
+    assert "retrieval" in said
+    assert os.path.join("out", "report.html") in said
+    rows = json.loads(Path("out/comparison.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["inverter"] for row in rows] == ["real", "noise", "retrieval", "newton"]
+    assert isinstance(load("out/network.safetensors"), Network)
+
+    again = ["compare", "--data", "digits", "--network", "out/network.safetensors", "--out", "again"]
+    assert main([*again, *options[:-2]]) == 0
+    assert "learned from 898 inputs; reads" not in capsys.readouterr().out
+    first, second = (Comparison.load(folder) for folder in ("out", "again"))
+    assert torch.equal(first.answers["newton"].x, second.answers["newton"].x)
+    assert not Path("again/network.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """The demo in its smallest size: where it wrote, what it found."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    threads = torch.get_num_threads()
+    found = run_demo(str(out), n=120, targets=6, samples=2, keywords=QUICK)
+    assert torch.get_num_threads() == threads
+    return out, found
+
+
+def test_the_demo_writes_a_report_and_a_network_for_each_kind_of_data_and_a_picture(shown):
+    out, _ = shown
+    for kind in ("xo", "digits"):
+        assert {"report.html", "comparison.json", "network.safetensors"} <= set(os.listdir(out / kind))
+    assert (out / "xo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_asks_every_method_for_a_sure_x_and_a_sure_o(shown):
+    _, found = shown
+    assert torch.allclose(found["xo"].asked.double(), torch.tensor([[0.99, 0.01], [0.01, 0.99]]))
+    for place, said in enumerate(("Asked for X 0.99, O 0.01", "Asked for X 0.01, O 0.99")):
+        lines = asked_table(found["xo"], place).splitlines()
+        assert lines[0] == said
+        assert [line.split()[0] for line in lines[2:]] == list(steps.METHODS)
+
+
+def test_the_demo_explains_every_outcome_that_it_shows_and_why_the_formula_fails(shown):
+    _, found = shown
+    text = legend(found["xo"])
+    shown_outcomes = {
+        word.rstrip(",")
+        for place in (0, 1)
+        for word in asked_table(found["xo"], place).split()
+        if word.rstrip(",") in Outcome.__members__
+    }
+    assert all(f"\n{outcome} " in text for outcome in shown_outcomes)
+    assert "\npinv " in text
+
+
+def test_the_demo_that_fails_leaves_nothing(monkeypatch):
+    monkeypatch.setattr("genrev.cli.demo.train_standard", lambda *args, **keywords: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_demo("out", n=40)
+    assert not Path("out").exists()
+
+
+def test_every_command_says_what_it_does():
+    assert compare.Compare.__doc__
+    assert demo.Demo.__doc__

@@ -1,0 +1,499 @@
+"""The contract: what every inverter and every wrapper promises, checked on each line of the table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import genrev
+from genrev import INVERTERS, BestOf, InputSpace, Inverter, Network, Outcome, Refined, build
+from genrev.errors import ArgumentError, GenrevError, NotFittedError, UnknownNameError
+from genrev.inverter import Problem, Proposal, Traits
+
+QUICK: dict[str, dict[str, Any]] = {
+    "gradient": {"steps": 60},
+    "decoder": {"steps": 30, "hidden": 16},
+    "cvae": {"steps": 30, "hidden": 16, "latent": 4},
+}
+"""Keywords that keep a method quick; what is promised does not depend on them."""
+
+NAMES = [*INVERTERS, "cvae+newton", "retrieval+newton", "best-of-gradient", "best-of-cvae+newton"]
+
+
+def make(name: str, network: Network, **keywords: Any) -> Inverter:
+    """Build an inverter of the table, or a wrapper, that is quick."""
+    if name.startswith("best-of-"):
+        return BestOf(make(name.removeprefix("best-of-"), network, **keywords), 3)
+    if "+" in name:
+        first, then = name.split("+")
+        return Refined(make(first, network, **keywords), make(then, network, **keywords))
+    return INVERTERS[name](network, **QUICK.get(name, {}), **keywords)
+
+
+def module(dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(3)
+    layers = nn.Flatten(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3), nn.Softmax(-1)
+    return nn.Sequential(*layers).to(dtype)
+
+
+def network(dtype: torch.dtype = torch.float64) -> Network:
+    return Network(module(dtype), space=InputSpace((1, 2, 3), 0.0, 1.0))
+
+
+def inputs(n: int = 40, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(n, 1, 2, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64).to(dtype)
+
+
+def fitted(name: str, dtype: torch.dtype = torch.float64, **keywords: Any) -> Inverter:
+    return make(name, network(dtype), **keywords).fit(inputs(dtype=dtype), seed=1)
+
+
+def targets(n: int = 5) -> Tensor:
+    return network().evaluate(inputs(60)[40 : 40 + n])
+
+
+def near(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=0, atol=1e-7, equal_nan=True)
+
+
+every = pytest.mark.parametrize("name", NAMES)
+
+
+def test_every_line_of_the_table_is_checked_here() -> None:
+    assert set(INVERTERS) <= set(NAMES)
+
+
+def test_every_inverter_of_the_package_stands_in_the_table_or_is_a_wrapper() -> None:
+    import importlib
+    import pkgutil
+
+    import genrev.inverters
+
+    for part in pkgutil.iter_modules(genrev.inverters.__path__):
+        importlib.import_module(f"genrev.inverters.{part.name}")
+    kinds = {kind for kind in Inverter.__subclasses__() if kind.__module__.startswith("genrev.inverters")}
+    assert kinds == {*INVERTERS.values(), Refined, BestOf}
+    children = [child for kind in kinds for child in kind.__subclasses__()]
+    assert not [child for child in children if child.__module__.startswith("genrev")]
+
+
+@every
+@pytest.mark.parametrize("samples", [1, 3])
+def test_shapes_are_batch_samples_and_what_follows(name: str, samples: int) -> None:
+    found = fitted(name).reconstruct(targets(4), samples=samples, seed=0)
+    assert found.x.shape == (4, samples, 1, 2, 3)
+    assert found.y.shape == (4, samples, 3)
+    assert found.residual.shape == found.outcome.shape == found.converged.shape == (4, samples)
+    assert found.best.shape == (4, 1, 2, 3)
+    assert found.target.shape == (4, 3)
+    assert all(value.shape[:2] == (4, samples) for value in found.stats.values())
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_answers_come_in_the_precision_of_the_network(name: str, dtype: torch.dtype) -> None:
+    found = fitted(name, dtype).reconstruct(targets(2), seed=0)
+    assert found.x.dtype == found.y.dtype == found.residual.dtype == found.target.dtype == dtype
+
+
+@every
+def test_lists_arrays_and_tensors_ask_the_same(name: str) -> None:
+    inverter, target = fitted(name), targets(2)
+    answers = [inverter.reconstruct(asked, seed=0).x for asked in (target, target.numpy(), target.tolist())]
+    assert near(answers[0], answers[1])
+    assert near(answers[0], answers[2])
+
+
+@every
+def test_a_lone_target_is_a_batch_of_one(name: str) -> None:
+    inverter, target = fitted(name), targets(1)
+    assert near(inverter.reconstruct(target[0], seed=0).x, inverter.reconstruct(target, seed=0).x)
+
+
+@every
+def test_the_same_seed_gives_the_same_answer(name: str) -> None:
+    inverter = fitted(name)
+    first, second = (inverter.reconstruct(targets(), samples=2, seed=5) for _ in "ab")
+    assert torch.equal(first.x, second.x)
+    assert first.seed == 5
+
+
+@every
+def test_an_unasked_seed_is_reported_and_gives_the_answer_again(name: str) -> None:
+    inverter = fitted(name)
+    found = inverter.reconstruct(targets(2), samples=2)
+    assert torch.equal(inverter.reconstruct(targets(2), samples=2, seed=found.seed).x, found.x)
+
+
+@every
+def test_a_target_gets_the_same_answer_alone_in_any_batch_and_in_any_order(name: str) -> None:
+    inverter, target = fitted(name), targets(5)
+    whole = inverter.reconstruct(target, samples=3, seed=2)
+    alone = inverter.reconstruct(target[3], samples=3, seed=2)
+    turned = inverter.reconstruct(target.flip(0), samples=3, seed=2)
+    assert near(alone.x[0], whole.x[3])
+    assert near(turned.x.flip(0), whole.x)
+
+
+@every
+def test_more_samples_leave_the_first_ones_as_they_were(name: str) -> None:
+    if name.startswith("best-of"):
+        pytest.skip("its draws are dealt out among its samples")
+    inverter = fitted(name)
+    few, many = (inverter.reconstruct(targets(2), samples=n, seed=2).x for n in (2, 4))
+    assert near(few, many[:, :2])
+
+
+@every
+def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inverter = fitted(name)
+    whole = inverter.reconstruct(targets(), samples=3, seed=2)
+    monkeypatch.setattr("genrev.network.MEMORY", 1)
+    assert near(inverter.reconstruct(targets(), samples=3, seed=2).x, whole.x)
+
+
+@every
+def test_samples_differ_exactly_where_the_traits_say_so(name: str) -> None:
+    inverter = fitted(name)
+    x = inverter.reconstruct(targets(2), samples=2, seed=0).x
+    assert inverter.traits.stochastic != torch.equal(x[:, 0], x[:, 1])
+
+
+@every
+def test_a_repeated_target_gets_a_draw_of_its_own(name: str) -> None:
+    inverter = fitted(name)
+    x = inverter.reconstruct(targets(1).expand(2, 3), samples=2, seed=0).x
+    assert inverter.traits.stochastic != near(x[0, 1], x[1, 1])
+
+
+@every
+def test_fitting_with_the_same_seed_gives_the_same_inverter(name: str) -> None:
+    first, second = (fitted(name).reconstruct(targets(), seed=0).x for _ in "ab")
+    assert near(first, second)
+
+
+@every
+def test_the_reported_residual_is_the_residual_measured_again(name: str) -> None:
+    inverter, target = fitted(name), targets()
+    target[1, 0] = math.nan
+    found = inverter.reconstruct(target, samples=2, seed=0)
+    again = module()(found.x.flatten(0, 1)).reshape(found.y.shape).detach()
+    away = (again - target[:, None]).abs().nan_to_num(0.0).amax(2)
+    assert near(found.y, again)
+    assert near(found.residual, away)
+    assert torch.equal(found.converged, found.residual <= found.tolerance)
+    assert set(found.outcome.unique().tolist()) <= set(Outcome)
+    assert near(found.best, found.x[torch.arange(5), found.residual.argmin(1)])
+
+
+@every
+def test_inputs_stay_within_the_space(name: str) -> None:
+    extreme = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    found = fitted(name).reconstruct(extreme, samples=2, seed=0)
+    assert bool(((found.x >= 0) & (found.x <= 1)).all())
+
+
+@every
+def test_known_values_are_kept(name: str) -> None:
+    known = torch.full((1, 2, 3), math.nan)
+    known[0, 0, 1], known[0, 1, 2] = 0.25, 0.75
+    found = fitted(name).reconstruct(targets(), samples=2, known=known, seed=0)
+    assert bool((found.x[..., 0, 0, 1] == 0.25).all())
+    assert bool((found.x[..., 0, 1, 2] == 0.75).all())
+
+
+@every
+def test_what_is_not_asked_counts_nowhere(name: str) -> None:
+    target = torch.tensor([[0.4, math.nan, math.nan], [math.nan, 0.3, 0.3]])
+    found = fitted(name).reconstruct(target, samples=2, seed=0)
+    away = (found.y - target[:, None]).abs()
+    assert near(found.residual, away.nan_to_num(0.0).amax(2))
+
+
+@every
+def test_one_tolerance_for_each_output_grades_each_by_its_own(name: str) -> None:
+    loose = torch.tensor([2.0, 2.0, 2.0])
+    assert bool(fitted(name, tolerance=loose).reconstruct(targets(), seed=0).converged.all())
+
+
+@every
+def test_a_start_is_used_or_refused(name: str) -> None:
+    inverter, start = fitted(name), inputs(5)
+    if inverter.traits.uses_start:
+        near_start = inverter.reconstruct(targets(), start=start, seed=0).x[:, 0] - start
+        elsewhere = inverter.reconstruct(targets(), seed=0).x[:, 0] - start
+        assert near_start.flatten(1).norm(dim=1).sum() < elsewhere.flatten(1).norm(dim=1).sum()
+    else:
+        with pytest.raises(ArgumentError, match="no start"):
+            inverter.reconstruct(targets(), start=start)
+
+
+@every
+def test_global_state_and_the_users_module_are_untouched(name: str) -> None:
+    mine = module().train()
+    mine[1].weight.requires_grad_(False)
+    calls: list[int] = []
+    handle = mine[3].register_forward_hook(lambda *_: calls.append(1))
+    state = {key: value.clone() for key, value in mine.state_dict().items()}
+    random, numpy_random = torch.get_rng_state(), np.random.get_state()[1].copy()
+    inverter = make(name, Network(mine, space=InputSpace((1, 2, 3), 0.0, 1.0))).fit(inputs())
+    inverter.reconstruct(targets(), samples=2, seed=0)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert (np.random.get_state()[1] == numpy_random).all()
+    assert mine.training
+    assert all(part.training for part in mine.modules())
+    assert [p.requires_grad for p in mine.parameters()] == [False, True, True, True]
+    assert all(p.grad is None for p in mine.parameters())
+    assert all(torch.equal(value, state[key]) for key, value in mine.state_dict().items())
+    assert [len(part._forward_hooks) for part in mine.modules()].count(1) == 1
+    assert all(not part._forward_pre_hooks for part in mine.modules())
+    handle.remove()
+
+
+@every
+def test_it_works_where_gradients_are_switched_off(name: str) -> None:
+    inverter, expected = fitted(name), fitted(name).reconstruct(targets(), seed=0).x
+    with torch.no_grad():
+        assert near(inverter.reconstruct(targets(), seed=0).x, expected)
+    net, data, target = network(), inputs(), targets()
+    with torch.inference_mode():
+        assert near(make(name, net).fit(data, seed=1).reconstruct(target, seed=0).x, expected)
+    assert not expected.requires_grad
+
+
+@every
+def test_a_saved_inverter_gives_the_same_samples_and_saving_changes_nothing(name: str, tmp_path: Any) -> None:
+    inverter = fitted(name)
+    before = inverter.reconstruct(targets(), samples=2, seed=4)
+    genrev.save(inverter, tmp_path / "inverter.safetensors")
+    assert torch.equal(inverter.reconstruct(targets(), samples=2, seed=4).x, before.x)
+    loaded = genrev.load(tmp_path / "inverter.safetensors", network=network())
+    assert torch.equal(loaded.reconstruct(targets(), samples=2, seed=4).x, before.x)
+    assert type(loaded) is type(inverter)
+
+
+@every
+def test_only_what_learns_refuses_to_answer_before_it_is_fitted(name: str) -> None:
+    inverter = make(name, network())
+    if inverter.traits.learns:
+        with pytest.raises(NotFittedError, match=r"call fit\(inputs\) first"):
+            inverter.reconstruct(targets(1))
+    else:
+        assert inverter.reconstruct(targets(1), seed=0).x.shape == (1, 1, 1, 2, 3)
+
+
+@every
+def test_fit_notes_range_mean_and_covariance_and_returns_the_inverter(name: str) -> None:
+    inverter = make(name, network())
+    assert inverter.fit(inputs()) is inverter
+    x = inputs()
+    assert near(inverter.data.low, x.amin(0))
+    assert near(inverter.data.mean, x.mean(0))
+    assert near(inverter.data.covariance, torch.from_numpy(np.cov(x.flatten(1).numpy().T)))
+
+
+@every
+def test_it_explains_itself(name: str) -> None:
+    inverter = fitted(name)
+    text = inverter.explain(inverter.reconstruct(targets(), seed=0))
+    assert inverter.traits.summary in text
+    assert text.endswith(".")
+
+
+SIZES = {
+    "one pixel, one output": (nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.Sigmoid()), (1, 1, 1)),
+    "a flat vector": (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (4,)),
+    "more outputs than inputs": (nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 4)), (2,)),
+    "a matrix of outputs": (nn.Sequential(nn.Linear(3, 2), nn.Identity()), (2, 3)),
+}
+
+
+@every
+@pytest.mark.parametrize("case", SIZES)
+def test_any_shape_works(name: str, case: str) -> None:
+    net, shape = SIZES[case]
+    some = torch.rand(12, *shape, generator=torch.Generator().manual_seed(0))
+    unbounded = Network(net.double(), space=InputSpace(shape))
+    found = make(name, unbounded).fit(some).reconstruct(unbounded.evaluate(some[:2]), samples=2, seed=0)
+    assert found.x.shape == (2, 2, *shape)
+    assert bool(found.residual.isfinite().all())
+
+
+@every
+def test_constant_features_and_two_inputs_are_enough_to_fit_on(name: str) -> None:
+    few = inputs(2)
+    few[:, 0, 0, :] = 0.5
+    found = make(name, network()).fit(few).reconstruct(targets(2), samples=2, seed=0)
+    assert bool(found.x.isfinite().all())
+
+
+@every
+def test_a_network_that_always_says_the_same_is_survived(name: str) -> None:
+    dead = module()
+    nn.init.zeros_(dead[3].weight)
+    net = Network(dead, space=InputSpace((1, 2, 3), 0.0, 1.0))
+    found = make(name, net).fit(inputs()).reconstruct([[0.9, 0.05, 0.05]], samples=2, seed=0)
+    assert bool(found.x.isfinite().all())
+    assert not bool(found.converged.any())
+
+
+# What every method is too good for is refused alike; one of each kind stands for all.
+
+BAD_TARGETS = {
+    "length": ([[0.5, 0.5]], "expected targets of shape"),
+    "ragged": ([[0.5, 0.5, 0.0], [1.0]], "regular shape"),
+    "empty": (torch.zeros(0, 3), "expected targets of shape"),
+    "infinite": ([[math.inf, 0.0, 0.0]], "finite"),
+    "nothing asked": ([[math.nan] * 3], "only NaN"),
+    "beyond one": ([[1.2, -0.1, -0.1]], r"\[0, 1\]"),
+    "sum": ([[0.5, 0.1, 0.1]], "sum to one"),
+    "sum of the asked": ([[0.9, 0.9, math.nan]], "sum to one"),
+    "words": ([["a", "b", "c"]], "numbers"),
+}
+
+
+@every
+@pytest.mark.parametrize("case", BAD_TARGETS)
+def test_bad_targets_are_refused_in_a_sentence(name: str, case: str) -> None:
+    target, words = BAD_TARGETS[case]
+    with pytest.raises(ArgumentError, match=words) as caught:
+        fitted(name).reconstruct(target)
+    assert "expected" in str(caught.value)
+    assert ", got " in str(caught.value)
+    assert ";" in str(caught.value)
+
+
+@every
+@pytest.mark.parametrize("samples", [0, -1, 1.5, True, "two"])
+def test_bad_sample_counts_are_refused(name: str, samples: Any) -> None:
+    with pytest.raises(ArgumentError, match="samples"):
+        fitted(name).reconstruct(targets(1), samples=samples)
+
+
+@every
+@pytest.mark.parametrize("seed", [-1, 0.5, True, 2**63])
+def test_bad_seeds_are_refused(name: str, seed: Any) -> None:
+    with pytest.raises(ArgumentError, match="seed"):
+        fitted(name).reconstruct(targets(1), seed=seed)
+
+
+BAD_INPUTS = {
+    "shape": (torch.rand(5, 6), "expected inputs of shape"),
+    "one": (torch.rand(1, 1, 2, 3), "at least two"),
+    "outside": (2 * torch.ones(3, 1, 2, 3), "within"),
+    "nan": (torch.full((3, 1, 2, 3), math.nan), "finite"),
+    "constant": (torch.full((3, 1, 2, 3), 0.5), "differ"),
+}
+
+
+@every
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_inputs_are_refused_and_leave_the_inverter_as_it_was(name: str, case: str) -> None:
+    inverter = fitted(name)
+    before = inverter.reconstruct(targets(), seed=0).x
+    with pytest.raises(ArgumentError, match=BAD_INPUTS[case][1]):
+        inverter.fit(BAD_INPUTS[case][0])
+    assert torch.equal(inverter.reconstruct(targets(), seed=0).x, before)
+
+
+@every
+@pytest.mark.parametrize("known", [torch.rand(2, 2), torch.full((1, 2, 3), 3.0), torch.full((1, 2, 3), math.inf)])
+def test_bad_known_values_are_refused(name: str, known: Tensor) -> None:
+    with pytest.raises(ArgumentError, match="known"):
+        fitted(name).reconstruct(targets(1), known=known)
+
+
+@pytest.mark.parametrize("start", [torch.rand(2, 2), torch.full((1, 2, 3), 3.0), torch.full((1, 2, 3), math.nan)])
+def test_bad_starts_are_refused(start: Tensor) -> None:
+    with pytest.raises(ArgumentError, match="start"):
+        fitted("newton").reconstruct(targets(1), start=start)
+
+
+@pytest.mark.parametrize("name", INVERTERS)
+def test_an_unknown_keyword_is_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'tolerance'"):
+        INVERTERS[name](network(), tolerence=1e-3)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan, math.inf, [1e-3, 1e-3]])
+def test_a_bad_tolerance_is_refused(tolerance: Any) -> None:
+    with pytest.raises(ArgumentError, match="tolerance"):
+        build("newton", network(), tolerance=tolerance)
+
+
+def test_an_unknown_method_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'newton'"):
+        build("newtn", network())
+    with pytest.raises(UnknownNameError, match="did you mean 'cvae'"):
+        INVERTERS["cvea"]
+    with pytest.raises(GenrevError):
+        build("cvae+newtom", network())
+
+
+def test_a_module_instead_of_a_network_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="wrap the module"):
+        build("newton", module())  # type: ignore[arg-type]
+
+
+# Every outcome is reached.
+
+
+class Silly(Inverter):
+    """Proposes what a test wants, and claims what a test wants."""
+
+    traits = Traits(summary="A test's own.")
+
+    def __init__(self, network: Network, *, tolerance: float = 1e-3) -> None:
+        super().__init__(network, tolerance=tolerance)
+        self.value, self.claim = 0.5, Outcome.MISSED
+
+    def _propose(self, problem: Problem) -> Proposal:
+        x = torch.full((len(problem), 1, 2, 3), self.value)
+        return Proposal(x, reason=torch.full_like(problem.sample, self.claim))
+
+
+def test_a_method_cannot_grade_itself() -> None:
+    silly = Silly(network())
+    reached = network().evaluate(torch.full((1, 1, 2, 3), 0.5))
+    silly.claim = Outcome.STALLED
+    assert silly.reconstruct(reached).outcome.item() == Outcome.CONVERGED
+    assert silly.reconstruct(reached.flip(1)).outcome.item() == Outcome.STALLED
+
+
+def test_what_is_not_finite_has_diverged() -> None:
+    silly = Silly(network())
+    silly.value = math.nan
+    found = silly.reconstruct(targets(1))
+    assert found.outcome.item() == Outcome.DIVERGED
+    assert found.residual.item() == math.inf
+
+
+def test_a_one_shot_method_above_tolerance_has_missed() -> None:
+    assert fitted("decoder").reconstruct([[0.9, 0.05, 0.05]], seed=0).outcome.item() == Outcome.MISSED
+
+
+def test_a_solver_that_can_get_no_closer_has_stalled() -> None:
+    assert fitted("newton").reconstruct([[1.0, 0.0, 0.0]], seed=0).outcome.item() == Outcome.STALLED
+
+
+def test_a_solver_without_steps_left_has_reached_its_limit() -> None:
+    newton = build("newton", network(), steps=1, restarts=0, tolerance=1e-12)
+    assert newton.reconstruct(targets(1), seed=0).outcome.item() == Outcome.LIMIT
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_has_a_sentence_with_cause_and_remedy(outcome: Outcome) -> None:
+    assert outcome.sentence.endswith(".")
+    assert outcome == Outcome.CONVERGED or ":" in outcome.sentence
+
+
+def test_different_targets_give_different_inputs() -> None:
+    unbounded = Network(module(), space=InputSpace((1, 2, 3)))
+    for name in NAMES:
+        x = make(name, unbounded).fit(inputs()).reconstruct([[0.6, 0.4, 0.0], [0.2, 0.4, 0.4]], seed=0).x
+        assert not near(x[0], x[1]), name

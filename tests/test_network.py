@@ -1,0 +1,649 @@
+"""Tests of the network and its input space: what is read from a module, and that the module is as it was afterwards."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genrev.errors import ArgumentError, LayerError, UnknownNameError
+from genrev.network import InputSpace, Network
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, in place or by a new one, and adds nothing to its input."""
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("last", torch.full((2,), math.nan))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.in_place:
+            self.calls += 1
+            self.last.fill_(3.0)
+        else:
+            self.calls = self.calls + 1
+            self.last = torch.ones(2)
+        return x
+
+
+class Custom(nn.Module):
+    """A network with a forward of its own: functions, a skip connection, a softmax that is no module."""
+
+    def __init__(self, softmax: bool = True) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleDict({"inner": nn.Sequential(nn.Linear(4, 4), nn.Tanh())})
+        self.head = nn.Linear(4, 3)
+        self.unused = nn.Linear(4, 3)
+        self.shared = nn.Tanh()
+        self.softmax = softmax
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.shared(x + self.encoder["inner"](self.shared(x)))
+        logits = self.head(F.relu(hidden))
+        return F.softmax(logits, -1) if self.softmax else logits
+
+
+class Lambda(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+def small(*layers: nn.Module) -> Network:
+    return Network(nn.Sequential(nn.Linear(4, 3), *layers).double(), space=InputSpace((4,), -1.0, 1.0))
+
+
+def assert_one_sentence(error: pytest.ExceptionInfo[Any]) -> None:
+    message = str(error.value)
+    assert message.startswith("expected ")
+    assert ", got " in message
+    assert "\n" not in message
+
+
+# The input space
+
+
+def test_bounds_may_be_numbers_tensors_or_infinite() -> None:
+    space = InputSpace((2, 3), low=-math.inf, high=torch.tensor([1.0, 2.0, 3.0]))
+    assert space.size == 6
+    assert space.low.shape == space.high.shape == (2, 3)
+    x = torch.tensor([[[-1e9, 5.0, 2.0], [1.0, 1.0, 9.0]]])
+    assert space.project(x).tolist() == [[[-1e9, 2.0, 2.0], [1.0, 1.0, 3.0]]]
+    assert space.contains(x).tolist() == [[[True, False, True], [True, True, False]]]
+
+
+def test_a_lone_size_is_a_shape() -> None:
+    assert InputSpace(3).shape == InputSpace(np.int64(3)).shape == InputSpace([3]).shape == (3,)  # type: ignore[arg-type]
+
+
+def test_the_middle_is_the_centre_the_finite_end_or_zero() -> None:
+    space = InputSpace(
+        (4,), torch.tensor([0.0, -math.inf, 3.0, -math.inf]), torch.tensor([1.0, -2.0, math.inf, math.inf])
+    )
+    assert space.middle.tolist() == [0.5, -2.0, 3.0, 0.0]
+
+
+def test_a_projection_is_inside_and_leaves_what_is_inside() -> None:
+    space = InputSpace((5,), torch.randn(5) - 1, torch.randn(5).abs() + 2)
+    x = 10 * torch.randn(100, 5)
+    projected = space.project(x)
+    assert bool(space.contains(projected).all())
+    assert torch.equal(space.project(projected), projected)
+    assert torch.equal(torch.where(space.contains(x), x, projected), projected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_projection_onto_bounds_that_round_is_inside(dtype: torch.dtype) -> None:
+    space = InputSpace((3,), 0.1, torch.tensor([0.1, 0.3, 1 / 3]))
+    for x in (torch.full((1, 3), -9.0, dtype=dtype), torch.full((1, 3), 9.0, dtype=dtype)):
+        assert space.project(x).dtype == dtype
+        assert bool(space.contains(space.project(x)).all())
+
+
+def test_nan_stays_in_a_projection_and_is_not_contained() -> None:
+    space = InputSpace((1,), 0.0, 1.0)
+    nan = torch.tensor([[math.nan]])
+    assert bool(space.project(nan).isnan())
+    assert not bool(space.contains(nan))
+
+
+@pytest.mark.parametrize(
+    ("shape", "bounds"),
+    [
+        ((2,), {"low": math.nan}),
+        ((2,), {"high": torch.tensor([0.0, math.nan])}),
+        ((2,), {"low": 1.0, "high": 0.0}),
+        ((2,), {"low": torch.tensor([0.0, 2.0]), "high": 1.0}),
+        ((2,), {"low": torch.zeros(3)}),
+        ((2, 3), {"high": torch.zeros(2)}),
+        ((0,), {}),
+        ((3, -1), {}),
+    ],
+)
+def test_bounds_that_make_no_space_give_one_sentence(shape: tuple[int, ...], bounds: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError) as error:
+        InputSpace(shape, **bounds)
+    assert_one_sentence(error)
+
+
+def test_bounds_are_not_shared_with_the_caller() -> None:
+    high = torch.ones(2)
+    space = InputSpace((2,), 0.0, high)
+    high.fill_(5.0)
+    assert space.high.tolist() == [1.0, 1.0]
+
+
+# The module is as it was
+
+
+def module_with_everything() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(4, 4),
+        nn.BatchNorm1d(4),
+        Counting(in_place=True),
+        nn.Dropout(0.9),
+        Counting(in_place=False),
+        nn.Sigmoid(),
+    )
+
+
+def state(module: nn.Module) -> dict[str, Any]:
+    return {
+        "training": [part.training for part in module.modules()],
+        "grad": [parameter.requires_grad for parameter in module.parameters()],
+        "gradients": [parameter.grad for parameter in module.parameters()],
+        "hooks": [
+            (dict(part._forward_hooks), dict(part._forward_pre_hooks), dict(part._backward_hooks))
+            for part in module.modules()
+        ],
+        "buffers": [(name, id(buffer)) for name, buffer in module.named_buffers()],
+        "parameters": [(name, id(parameter)) for name, parameter in module.named_parameters()],
+        "values": {name: value.clone() for name, value in module.state_dict().items()},
+    }
+
+
+def assert_same_state(before: dict[str, Any], after: dict[str, Any]) -> None:
+    for name in before:
+        if name != "values":
+            assert before[name] == after[name], name
+    for name, value in before["values"].items():
+        torch.testing.assert_close(after["values"][name], value, rtol=0, atol=0, equal_nan=True)
+
+
+USES: dict[str, Callable[[Network], Any]] = {
+    "call": lambda network: network(torch.rand(3, 4)),
+    "gradient": lambda network: network(torch.rand(3, 4).requires_grad_()).sum().backward(),
+    "evaluate": lambda network: network.evaluate(torch.rand(3, 4)),
+    "before_link": lambda network: network.before_link(torch.rand(3, 4)),
+    "until": lambda network: network.until("1")(torch.rand(3, 4)),
+    "fingerprint": lambda network: network.fingerprint(),
+    "wrap": lambda network: Network(network.module, space=network.space),
+}
+
+
+@pytest.mark.parametrize("use", sorted(USES))
+@pytest.mark.parametrize("training", [True, False])
+def test_flags_gradients_hooks_and_buffers_are_restored(use: str, training: bool) -> None:
+    module = module_with_everything().train(training)
+    module[1].eval()
+    module[0].weight.requires_grad_(False)
+    module[4].register_forward_hook(lambda *call: None)
+    before = state(module)
+    network = Network(module, space=InputSpace((4,)))
+    assert_same_state(before, state(module))
+    USES[use](network)
+    assert_same_state(before, state(module))
+
+
+@pytest.mark.parametrize("use", ["call", "evaluate", "before_link"])
+def test_they_are_restored_after_an_exception(use: str) -> None:
+    module = module_with_everything()
+    network = Network(module, space=InputSpace((4,)))
+    before = state(module)
+
+    def fail(*call: Any) -> None:
+        raise KeyboardInterrupt
+
+    handle = module[-1].register_forward_pre_hook(fail)
+    with pytest.raises(KeyboardInterrupt):
+        USES[use](network)
+    handle.remove()
+    assert_same_state(before, state(module))
+    USES[use](network)
+    assert_same_state(before, state(module))
+
+
+def test_they_are_restored_after_nested_calls() -> None:
+    module = module_with_everything()
+    network = Network(module, space=InputSpace((4,)))
+    part = Network(module[0], space=InputSpace((4,)))
+    before = state(module)
+    with network.frozen(), part.frozen(), network.frozen():
+        assert not module.training
+        network(torch.rand(2, 4))
+        part(torch.rand(2, 4))
+        assert not module.training
+    assert_same_state(before, state(module))
+
+
+def test_it_runs_in_eval_mode() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)).train()
+    x = torch.rand(6, 4)
+    network = Network(module, space=InputSpace((4,)))
+    assert torch.equal(network(x), copy.deepcopy(module).eval()(x))
+    assert torch.equal(network.evaluate(x), network(x))
+
+
+def test_no_weights_are_copied_and_changed_weights_count() -> None:
+    module = nn.Linear(4, 2)
+    network = Network(module, space=InputSpace((4,)))
+    before = network(torch.ones(1, 4))
+    with torch.no_grad():
+        module.weight.add_(1.0)
+    torch.testing.assert_close(network(torch.ones(1, 4)), before + 4)
+
+
+def test_gradients_flow_to_the_input_and_not_to_the_weights() -> None:
+    network = small(nn.Tanh())
+    x = torch.rand(2, 4, requires_grad=True)
+    network(x).sum().backward()
+    assert x.grad is not None
+    assert all(parameter.grad is None for parameter in network.module.parameters())
+
+
+@pytest.mark.parametrize("first", [nn.ReLU(inplace=True), nn.LeakyReLU(0.5, inplace=True), Lambda(torch.tanh_)])
+def test_the_caller_s_inputs_survive_a_module_that_overwrites_its_own(first: nn.Module) -> None:
+    network = Network(nn.Sequential(first, nn.Linear(4, 2)), space=InputSpace((4,), -1.0, 1.0))
+    x = torch.randn(5, 4)
+    before = x.clone()
+    network(x)
+    network.evaluate(x)
+    network.before_link(x)
+    assert torch.equal(x, before)
+    leaf = before.clone().requires_grad_()
+    network(leaf).sum().backward()
+    assert leaf.grad is not None
+
+
+# Precision
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_dtype_is_that_of_the_weights(dtype: torch.dtype) -> None:
+    network = Network(nn.Linear(4, 2).to(dtype), space=InputSpace((4,)))
+    assert network.dtype == dtype
+    assert network.evaluate(torch.rand(3, 4, dtype=torch.float64)).dtype == dtype
+    assert network.evaluate(torch.rand(3, 4, dtype=torch.float32)).dtype == dtype
+
+
+def test_a_module_without_parameters_is_float32_on_the_cpu() -> None:
+    network = Network(nn.Flatten(), space=InputSpace((2, 2)))
+    assert network.dtype == torch.float32
+    assert network.device == torch.device("cpu")
+
+
+def test_evaluate_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small(nn.Sigmoid())
+    x = torch.rand(23, 4)
+    whole = network.evaluate(x)
+    monkeypatch.setattr("genrev.network.MEMORY", 5 * network.row_bytes)
+    assert network.rows_at_once() == 5
+    torch.testing.assert_close(network.evaluate(x), whole, rtol=1e-14, atol=1e-15)
+
+
+def test_evaluate_takes_no_rows() -> None:
+    assert small().evaluate(torch.rand(0, 4)).shape == (0, 3)
+
+
+# Outputs
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ((), "values"),
+        ((nn.Sigmoid(),), "sigmoid"),
+        ((nn.Softmax(-1),), "softmax"),
+        ((nn.Softmax(1),), "softmax"),
+        ((nn.LogSoftmax(-1),), "values"),
+        ((nn.Tanh(),), "values"),
+        ((nn.Sigmoid(), nn.Dropout(), nn.Identity()), "sigmoid"),
+        ((nn.Sigmoid(), nn.Linear(3, 3)), "values"),
+        ((nn.Sigmoid(), Lambda(lambda y: 2 * y)), "values"),
+        ((nn.Sigmoid(), Lambda(lambda y: y.mul_(2))), "values"),
+    ],
+)
+def test_outputs_are_read_from_the_last_module(last: tuple[nn.Module, ...], expected: str) -> None:
+    assert small(*last).outputs == expected
+
+
+def test_a_softmax_that_is_no_module_is_values_unless_told() -> None:
+    module, space = Custom(), InputSpace((4,))
+    assert Network(module, space=space).outputs == "values"
+    told = Network(module, space=space, outputs="softmax")
+    assert told.outputs == "softmax"
+    x = torch.rand(5, 4)
+    logits, link = told.before_link(x)
+    assert link is not None
+    torch.testing.assert_close(link(logits), told(x))
+
+
+def test_with_softmax_and_with_sigmoid_put_one_behind() -> None:
+    network = small()
+    x = torch.rand(5, 4)
+    y = network(x)
+    for changed, outputs, expected in (
+        (network.with_softmax(), "softmax", y.softmax(-1)),
+        (network.with_sigmoid(), "sigmoid", y.sigmoid()),
+    ):
+        assert changed.outputs == outputs
+        torch.testing.assert_close(changed(x), expected)
+        torch.testing.assert_close(changed.evaluate(x), expected)
+        value, link = changed.before_link(x)
+        torch.testing.assert_close(value, y)
+        assert link is changed.link
+    assert network.outputs == "values"
+
+
+def test_a_second_softmax_gives_one_sentence() -> None:
+    with pytest.raises(ArgumentError) as error:
+        small(nn.Softmax(-1)).with_sigmoid()
+    assert_one_sentence(error)
+
+
+LINKS = [
+    nn.Sigmoid(),
+    nn.Tanh(),
+    nn.LeakyReLU(),
+    nn.ReLU(),
+    nn.ELU(),
+    nn.Softplus(),
+    nn.Softmax(-1),
+    nn.LogSoftmax(-1),
+    nn.ReLU(inplace=True),
+    nn.LeakyReLU(inplace=True),
+    nn.ELU(inplace=True),
+]
+
+
+@pytest.mark.parametrize("last", LINKS, ids=str)
+def test_before_link_gives_what_enters_the_last_activation(last: nn.Module) -> None:
+    network = small(last)
+    x = torch.randn(5, 4)
+    value, link = network.before_link(x)
+    torch.testing.assert_close(value, network.module[0](x))
+    assert link is last
+    torch.testing.assert_close(link(value.clone()), network(x))
+
+
+@pytest.mark.parametrize("last", LINKS, ids=str)
+def test_before_link_is_differentiable(last: nn.Module) -> None:
+    network = small(last)
+    x = torch.randn(2, 4, requires_grad=True)
+    value, _ = network.before_link(x)
+    (slope,) = torch.autograd.grad(value[:, 0].sum(), x)
+    torch.testing.assert_close(slope, network.module[0].weight[0].expand(2, 4))
+
+
+def test_before_link_without_an_activation_gives_the_outputs() -> None:
+    network = small()
+    value, link = network.before_link(x := torch.rand(2, 4))
+    assert link is None
+    assert torch.equal(value, network(x))
+
+
+def test_an_activation_that_runs_twice_is_the_link_where_it_runs_last() -> None:
+    twice = nn.Sigmoid()
+    network = Network(nn.Sequential(nn.Linear(4, 3), twice, nn.Linear(3, 2), twice), space=InputSpace((4,)))
+    x = torch.rand(5, 4)
+    value, link = network.before_link(x)
+    assert link is twice
+    torch.testing.assert_close(value, network.module[:3](x))
+
+
+def test_an_activation_that_is_called_by_keyword_is_still_the_link() -> None:
+    class ByKeyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.last = nn.Linear(4, 2), nn.Sigmoid()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(input=self.body(x))
+
+    network = Network(module := ByKeyword(), space=InputSpace((4,)))
+    assert network.outputs == "sigmoid"
+    value, link = network.before_link(x := torch.rand(2, 4))
+    assert link is module.last
+    torch.testing.assert_close(value, module.body(x))
+
+
+@pytest.mark.parametrize("outputs", ["softmax", "sigmoid"])
+def test_before_link_of_outputs_that_the_user_named_stays_finite_when_saturated(outputs: str) -> None:
+    function = {"softmax": lambda v: torch.softmax(v, -1), "sigmoid": torch.sigmoid}[outputs]
+    network = Network(Lambda(lambda x: function(1e4 * x)), space=InputSpace((2,)), outputs=outputs)
+    x = torch.tensor([[1.0, -1.0], [0.0, 0.0]], dtype=network.dtype, requires_grad=True)
+    value, _ = network.before_link(x)
+    assert bool(value.isfinite().all())
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    assert bool(slope.isfinite().all())
+
+
+def test_an_unknown_kind_of_outputs_names_the_nearest() -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'softmax'") as error:
+        Network(nn.Linear(2, 2), space=InputSpace((2,)), outputs="sofmax")
+    assert_one_sentence(error)
+
+
+# Parts
+
+
+def test_until_gives_the_output_of_a_module_of_a_custom_forward() -> None:
+    module = Custom()
+    network = Network(module, space=InputSpace((4,)))
+    x = torch.rand(5, 4)
+    for name, shape in (("encoder.inner.0", (4,)), ("encoder.inner.1", (4,)), ("encoder.inner", (4,)), ("head", (3,))):
+        part = network.until(name)
+        kept: list[Tensor] = []
+        handle = module.get_submodule(name).register_forward_hook(lambda *call, kept=kept: kept.append(call[2]))
+        network(x)
+        handle.remove()
+        assert part.output_shape == shape
+        torch.testing.assert_close(part(x), kept[0])
+        torch.testing.assert_close(part.evaluate(x), kept[0])
+    assert network.until("head").with_softmax().outputs == "softmax"
+    torch.testing.assert_close(network.until("head").with_softmax()(x), network(x))
+
+
+def test_until_reads_the_outputs_of_its_last_module() -> None:
+    network = small(nn.Sigmoid(), nn.Linear(3, 2), nn.Softmax(-1))
+    assert [network.until(name).outputs for name in "0123"] == ["values", "sigmoid", "values", "softmax"]
+    value, link = network.until("1").before_link(x := torch.rand(2, 4))
+    assert link is network.module[1]
+    torch.testing.assert_close(value, network.module[0](x))
+
+
+def test_until_of_until_is_until() -> None:
+    network = small(nn.Sigmoid(), nn.Linear(3, 2))
+    x = torch.rand(2, 4)
+    torch.testing.assert_close(network.until("1").until("0")(x), network.until("0")(x))
+
+
+def test_until_does_not_run_what_comes_after() -> None:
+    network = small(Counting(in_place=True), Lambda(lambda y: y))
+    part = network.until("1")
+    network.module[2].function = lambda y: pytest.fail("ran")
+    part(torch.rand(2, 4))
+
+
+def test_until_a_module_that_is_shared_gives_one_sentence() -> None:
+    with pytest.raises(LayerError, match="2 times") as error:
+        Network(Custom(), space=InputSpace((4,))).until("shared")
+    assert_one_sentence(error)
+
+
+def test_until_a_module_that_does_not_run_gives_one_sentence() -> None:
+    with pytest.raises(LayerError, match="0 times") as error:
+        Network(Custom(), space=InputSpace((4,))).until("unused")
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("name", ["encoder.iner.0", "", "7", 3, None])
+def test_until_an_unknown_name_gives_one_sentence(name: Any) -> None:
+    with pytest.raises(UnknownNameError) as error:
+        Network(Custom(), space=InputSpace((4,))).until(name)
+    assert_one_sentence(error)
+
+
+def test_until_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean 'encoder\.inner\.0'"):
+        Network(Custom(), space=InputSpace((4,))).until("encoder.iner.0")
+
+
+def test_until_leaves_no_hook() -> None:
+    network = Network(Custom(), space=InputSpace((4,)))
+    before = state(network.module)
+    part = network.until("head")
+    part(torch.rand(2, 4))
+    with pytest.raises(RuntimeError):
+        part(torch.rand(2, 5))
+    assert_same_state(before, state(network.module))
+
+
+# What is no network
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x, x),
+        lambda x: {"y": x},
+        lambda x: x.sum(),
+        lambda x: x.sum(1),
+        lambda x: x.argmax(1, keepdim=True),
+        lambda x: x.T,
+        lambda x: None,
+        lambda x: x.to(torch.complex64),
+    ],
+)
+def test_a_module_that_returns_no_batch_of_numbers_gives_one_sentence(function: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(ArgumentError) as error:
+        Network(Lambda(function), space=InputSpace((4,)))
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 1), (2, 2)])
+def test_a_space_of_the_wrong_shape_gives_one_sentence(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError, match="check the input space's shape") as error:
+        Network(nn.Linear(4, 2), space=InputSpace(shape))
+    assert_one_sentence(error)
+
+
+def test_what_is_no_module_or_no_space_gives_one_sentence() -> None:
+    with pytest.raises(ArgumentError) as error:
+        Network(torch.sin, space=InputSpace((4,)))  # type: ignore[arg-type]
+    assert_one_sentence(error)
+    with pytest.raises(ArgumentError) as error:
+        Network(nn.Linear(4, 2), space=(4,))  # type: ignore[arg-type]
+    assert_one_sentence(error)
+
+
+def test_a_failed_network_leaves_the_module_as_it_was() -> None:
+    module = module_with_everything()
+    before = state(module)
+    with pytest.raises(ArgumentError):
+        Network(module, space=InputSpace((5,)))
+    assert_same_state(before, state(module))
+
+
+def test_it_can_be_made_and_used_in_inference_mode() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())
+    with torch.inference_mode():
+        network = Network(module, space=InputSpace((4,), 0.0, 1.0))
+        y = network.evaluate(torch.rand(2, 4))
+    assert y.shape == (2, 3)
+    assert network.outputs == "sigmoid"
+
+
+# Chains
+
+
+def test_the_chain_has_the_layers_in_order_and_the_head() -> None:
+    network = small(nn.Sigmoid(), nn.Linear(3, 2)).with_softmax()
+    assert [link.name for link in network.chain()] == ["0", "1", "2", "head"]
+    assert [link.name for link in network.until("1").chain()] == ["0", "1"]
+
+
+def test_a_chain_is_found_in_unbounded_and_half_bounded_spaces() -> None:
+    for low, high in ((-math.inf, math.inf), (0.0, math.inf), (-math.inf, 5.0)):
+        network = Network(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), space=InputSpace((4,), low, high))
+        assert len(network.chain()) == 2
+
+
+# Fingerprints
+
+
+def test_a_fingerprint_is_of_structure_weights_buffers_space_and_outputs() -> None:
+    def build(*, weight: float = 1.0, dtype: torch.dtype = torch.float64) -> nn.Module:
+        module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Sigmoid()).to(dtype)
+        with torch.no_grad():
+            module[0].weight.fill_(weight)
+            module[0].bias.zero_()
+        return module
+
+    space = InputSpace((2,), 0.0, 1.0)
+    one = Network(build(), space=space)
+    assert one.fingerprint() == Network(build(), space=InputSpace((2,), 0.0, 1.0)).fingerprint()
+    assert len(one.fingerprint()) == 64
+    buffer = build()
+    buffer[1].running_mean.add_(1e-9)
+    tail = build()
+    tail[2] = nn.Tanh()
+    others = [
+        Network(build(weight=1.0 + 1e-15), space=space),
+        Network(build(dtype=torch.float32), space=space),
+        Network(build(), space=InputSpace((2,), 0.0, 2.0)),
+        Network(build(), space=InputSpace((2,), torch.tensor([0.0, 1e-9]), 1.0)),
+        Network(build(), space=space, outputs="values"),
+        Network(buffer, space=space),
+        Network(tail, space=space),
+        one.until("0"),
+        one.until("1"),
+        one.until("0").with_sigmoid(),
+        one.until("0").with_softmax(),
+    ]
+    assert len({network.fingerprint() for network in [one, *others]}) == len(others) + 1
+
+
+def test_a_fingerprint_is_not_of_training_flags_gradients_or_where_it_was_asked() -> None:
+    module = module_with_everything()
+    network = Network(module, space=InputSpace((4,)))
+    before = network.fingerprint()
+    module.eval()
+    module.requires_grad_(False)
+    network.evaluate(torch.rand(3, 4))
+    with network.frozen():
+        assert network.fingerprint() == before
+    assert network.fingerprint() == before
+    assert Network(copy.deepcopy(module), space=InputSpace((4,))).fingerprint() == before
+
+
+def test_a_fingerprint_knows_half_precision_and_numbers() -> None:
+    module = nn.Linear(2, 1).to(torch.bfloat16)
+    module.register_buffer("count", torch.tensor(3))
+    module.register_buffer("flag", torch.tensor([True]))
+    one = Network(module, space=InputSpace((2,))).fingerprint()
+    module.count += 1
+    assert Network(module, space=InputSpace((2,))).fingerprint() != one
