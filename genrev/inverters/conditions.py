@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from genrev.network import Network
 from genrev.noise import Noise
 
 NEIGHBOURS = 50
-"""How many of the training outputs count as near a target."""
+"""How many of the training outputs a free entry is drawn from."""
 
 MEMBERS = 4096
 """How many training examples are kept to look for neighbours in."""
@@ -34,6 +36,7 @@ class Conditions:
         self.low, self.high = raw.amin(0), raw.amax(0)
         self.mean, self.scale = raw.mean(0), raw.std(0)
         self.scale = torch.where(self.scale > 1e-6 * self.scale.max(), self.scale, 1.0)
+        self.members = self.of(outputs)
 
     @property
     def size(self) -> int:
@@ -48,6 +51,18 @@ class Conditions:
         """
         return (self._raw(outputs).clamp(self.low, self.high) - self.mean) / self.scale
 
+    def near(self, condition: Tensor, share: float, noise: Noise, *, stream: int) -> Tensor:
+        """Return a training example for each condition, one of the nearest share of them, ``(rows,)`` integers.
+
+        Args:
+            condition: ``(rows, size)``.
+            share: of the training examples, in (0, 1].
+            noise: of the rows: which of the nearest is taken.
+            stream: of the noise.
+        """
+        distance = torch.cdist(condition, self.members)
+        return _one_of_nearest(distance, math.ceil(share * distance.shape[1]), noise, stream=stream)
+
     def fill(self, target: Tensor, noise: Noise) -> Tensor:
         """Return targets whose free entries are those of a training output near in the asked ones.
 
@@ -61,7 +76,7 @@ class Conditions:
             return target
         some, open_ = target[rows], free[rows]
         distance = ((some[:, None] - self.outputs[None]) / self.tolerance).nan_to_num(0.0).flatten(2).norm(dim=2)
-        donor = self.outputs[_one_of_nearest(distance, noise[rows])]
+        donor = self.outputs[_one_of_nearest(distance, NEIGHBOURS, noise[rows], stream=_FILLING)]
         if self.network.outputs == "softmax":
             # The free entries share the mass that the asked ones leave.
             rest = (1 - some.nansum(-1, keepdim=True)).clamp(min=0)
@@ -82,7 +97,7 @@ class Conditions:
         return outputs.flatten(1)
 
 
-def _one_of_nearest(distance: Tensor, noise: Noise) -> Tensor:
-    nearest = distance.topk(min(NEIGHBOURS, distance.shape[1]), 1, largest=False).indices
-    choice = noise.integers(nearest.shape[1], stream=_FILLING).to(nearest.device)
+def _one_of_nearest(distance: Tensor, count: int, noise: Noise, *, stream: int) -> Tensor:
+    nearest = distance.topk(min(count, distance.shape[1]), 1, largest=False).indices
+    choice = noise.integers(nearest.shape[1], stream=stream).to(nearest.device)
     return nearest.gather(1, choice[:, None])[:, 0]
