@@ -187,7 +187,16 @@ def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
     damping = torch.where(leap, _LEAP_DAMPING, rows.damping)
     free = task.free[rows.index]
     step, settled = bounded_step(
-        rows.jacobian, rows.residual, rows.x, task.low, task.high, task.metric, free, damping, passes=2
+        rows.jacobian,
+        rows.residual,
+        rows.x,
+        task.low,
+        task.high,
+        task.metric,
+        free,
+        damping,
+        passes=2,
+        rough=rows.stale,
     )
     trial = torch.minimum(torch.maximum(rows.x + step, task.low), task.high)
     residual, share = task.function(rows.index)(trial)
@@ -218,7 +227,8 @@ def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
     search.status[rows.index[stalled & ~solved]] = Status.STALLED
     search.status[rows.index[solved]] = Status.SOLVED
     keep = ~(solved | stalled | (search.steps[rows.index] >= task.steps))
-    rows, renew = rows[keep], renew[keep]
+    if not bool(keep.all()):
+        rows, renew = rows[keep], renew[keep]
     if bool(renew.any()):
         rows.jacobian[renew] = jacobian(task.function(rows.index[renew]), rows.x[renew])[2]
     return rows
@@ -258,6 +268,7 @@ def bounded_step(
     damping: Tensor,
     *,
     passes: int = 6,
+    rough: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the step d of each row that minimises |J d + r|^2 + lambda sum(d^2 / metric) within the box.
 
@@ -274,6 +285,7 @@ def bounded_step(
         free: ``(rows, n)`` of bool; the others do not move.
         damping: ``(rows,)``: lambda as a share of the mean squared slope.
         passes: how many guesses to make at most.
+        rough: ``(rows,)`` of bool: where the first guess will do.
 
     Returns:
         ``(rows, n)``, and ``(rows,)`` of bool: whether the guess repeated itself, so that the step is the minimum.
@@ -293,7 +305,7 @@ def bounded_step(
     step, settled = torch.empty_like(x), torch.zeros_like(below[:, 0])
     active = torch.arange(len(x), device=x.device)
     fewest, patience = torch.full_like(active, x.shape[1] + 1), torch.full_like(active, _ROUNDABOUT)
-    for _ in range(passes):
+    for guess in range(passes):
         held = below | above
         wish, level = _damped(slopes, residual, held, fixed, metric, damping, level)
         step[active] = torch.where(held, fixed, wish).clamp(least, most)
@@ -301,9 +313,9 @@ def bounded_step(
         now_below, now_above = pinned | ~above & (wish <= least), pinned | ~below & (wish >= most)
         wrong = (now_below != below) | (now_above != above)
         count = wrong.sum(1)
-        changed = count > 0
-        settled[active[~changed]] = True
-        if not bool(changed.any()):
+        settled[active[count == 0]] = True
+        changed = count > 0 if rough is None else (count > 0) & ~rough[active]
+        if guess == passes - 1 or not bool(changed.any()):
             break
         patience = torch.where(count < fewest, _ROUNDABOUT, patience - 1)
         fewest = torch.minimum(fewest, count)
