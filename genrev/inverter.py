@@ -431,13 +431,12 @@ class Inverter(ABC):
         """Return where a local method begins, ``(rows, *input_shape)``: the start, and seeded draws around it."""
         space, like = self.network.space, problem.target
         if problem.start is not None:
-            centre = problem.start
+            x = problem.start.clone()
         else:
-            centre = (space.middle.to(like) if self.data is None else self.data.mean)[None].expand(
-                len(problem), *space.shape
-            )
-        away = (problem.sample > 0).reshape(-1, *(1,) * len(space.shape))
-        x = torch.where(away, centre + _SPREAD * self._scale(like) * problem.noise.normal(space.shape).to(like), centre)
+            centre = space.middle.to(like) if self.data is None else self.data.mean
+            x = centre.repeat(len(problem), *(1,) * len(space.shape))
+        away = (problem.sample > 0).nonzero()[:, 0]
+        x[away] += _SPREAD * self._scale(like) * problem.noise[away].normal(space.shape).to(like)
         return self._admit(x, problem.known)
 
     def _scale(self, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from genrev import Network, NewtonInverter
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 
-RATES = (0.003, 0.006, 0.01, 0.02, 0.03)
+RATES = (0.003, 0.01, 0.02, 0.03, 0.05)
 TOLERANCE = 1e-3
 
 

@@ -15,7 +15,7 @@ _FEW = 16
 and imports a compiler."""
 
 
-def jacobian(function: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def jacobian(function: Function, x: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Return the residuals, the distances left, and the Jacobian of each row.
 
     Rows are independent, so one cotangent for each residual, shared by all rows, gives every row's Jacobian; the
@@ -24,6 +24,7 @@ def jacobian(function: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Args:
         function: see `Function`.
         x: ``(rows, n)``.
+        out: ``(rows, m, n)``: where to put the Jacobians; new memory if not given.
 
     Returns:
         ``(rows, m)``, ``(rows,)``, ``(rows, m, n)``.
@@ -36,13 +37,17 @@ def jacobian(function: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = x.detach().requires_grad_()
         residual, share = function(x)
         rows, m = residual.shape
+        slopes = x.new_empty(rows, m, x.shape[1]) if out is None else out
         if not residual.requires_grad:
             # It does not depend on x at all.
-            return residual, share, x.new_zeros(rows, m, x.shape[1])
-        cotangents = torch.eye(m, dtype=x.dtype, device=x.device)[:, None].expand(m, rows, m)
-        if m <= _FEW:
-            passes = [torch.autograd.grad(residual, x, one, retain_graph=True)[0] for one in cotangents]
-            return residual.detach(), share, torch.stack(passes, 1)
-        # What torch.func.vmap(vjp) does, with half of the second that its first call takes to import a compiler.
-        (columns,) = torch.autograd.grad(residual, x, cotangents, is_grads_batched=True)
-        return residual.detach(), share, columns.transpose(0, 1)
+            slopes.zero_()
+        elif m <= _FEW:
+            # The gradient of a sum: for one of a vector torch imports a compiler, to check a shape.
+            for position in range(m):
+                slopes[:, position] = torch.autograd.grad(residual[:, position].sum(), x, retain_graph=True)[0]
+        else:
+            # What torch.func.vmap(vjp) does, with half of the second that its first call takes to import a compiler.
+            cotangents = torch.eye(m, dtype=x.dtype, device=x.device)[:, None].expand(m, rows, m)
+            (columns,) = torch.autograd.grad(residual, x, cotangents, is_grads_batched=True)
+            slopes.copy_(columns.transpose(0, 1))
+        return residual.detach(), share, slopes

@@ -56,10 +56,12 @@ class _Rows:
     slow: Tensor
 
     def __getitem__(self, keep: Tensor) -> _Rows:
-        return _Rows(*(getattr(self, part.name)[keep] for part in fields(self)))
+        chosen = keep.nonzero()[:, 0]
+        return _Rows(*(getattr(self, part.name).index_select(0, chosen) for part in fields(self)))
 
-    def __add__(self, others: _Rows) -> _Rows:
-        return _Rows(*(torch.cat([getattr(self, part.name), getattr(others, part.name)]) for part in fields(self)))
+    def __setitem__(self, slots: Tensor, others: _Rows) -> None:
+        for part in fields(self):
+            getattr(self, part.name)[slots] = getattr(others, part.name)
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,26 @@ class _Task:
     low: Tensor
     high: Tensor
     metric: Tensor
-    free: Tensor
+    free: Tensor | None
     aim: float
     steps: int
+    room: Tensor
 
 
-_FIRST_DAMPING = 0.03
+_FIRST_DAMPING = 0.3
 _MOST_DAMPING = 1e8
 _PACE = 30.0
 """How fast damping eases where the linear model holds; slower for a while where a step has failed."""
 
-_CACHED = 2**20
-"""How many slopes are at work together."""
+_CACHED = 2**21
+"""How many slopes are at work together: more spend longer on each other's memory, fewer on each call of torch."""
 
 _PATIENCE = 15
 """How many steps may pass without the cost falling by a hundredth before a search counts as stalled."""
 
 _ROUNDABOUT = 3
 """How many guesses at the active set may pass without fewer wrong ones, before they are corrected one at a time."""
-_SLOW = 8
+_SLOW = 4
 """How many steps may pass without the cost halving before a step may leap uphill."""
 
 _LEAP_DAMPING = 1e-6
@@ -138,54 +141,75 @@ def levenberg_marquardt(
         >>> round(float(levenberg_marquardt(square_is_two, torch.ones(1, 1), **box).x), 3)
         1.414
     """
-    free = torch.ones_like(x, dtype=torch.bool) if free is None else free
-    task = _Task(function, low, high, metric, free, aim, steps)
     index = torch.arange(len(x), device=x.device)
     search = Search(x.clone(), torch.full_like(x[:, 0], math.inf), torch.full_like(index, Status.LIMIT), 0 * index)
     if at_once is None:
         at_once = max(64, _CACHED // (x.shape[1] * function(index[:1])(x[:1])[0].shape[1]))
-    rows, waiting = _enter(search, task, index[:at_once]), index[at_once:]
-    while len(rows.index) or len(waiting):
-        room = at_once - len(rows.index)
-        if len(waiting) and room >= at_once // 4:
-            rows = rows + _enter(search, task, waiting[:room])
-            waiting = waiting[room:]
-        if len(rows.index):
-            rows = _step(rows, search, task)
+    residual = torch.cat([_begin(function, search, part, aim) for part in index.split(at_once)])
+    waiting = (search.status != Status.SOLVED).nonzero()[:, 0]
+    free = None if free is None or bool(free.all()) else free
+    # Memory that every step works in: to ask for it each time takes as long as the step.
+    room = x.new_empty(2, min(at_once, len(waiting)), residual.shape[1], x.shape[1])
+    task = _Task(function, low, high, metric, free, aim, steps, room)
+    rows, waiting = _fresh(search, residual, waiting[:at_once]), waiting[at_once:]
+    renew = torch.ones_like(rows.index, dtype=torch.bool)
+    while len(rows.index):
+        _renew(rows, renew, task)
+        done, renew = _step(rows, search, task)
+        slots = done.nonzero()[: len(waiting), 0]
+        if len(slots):
+            rows[slots], waiting = _fresh(search, residual, waiting[: len(slots)]), waiting[len(slots) :]
+            done[slots], renew[slots] = False, True
+        if bool(done.any()):
+            rows, renew = rows[~done], renew[~done]
     return search
 
 
-def _enter(search: Search, task: _Task, index: Tensor) -> _Rows:
-    """Return new rows ready for their first step, without those that are solved where they stand."""
-    x = search.x[index]
-    residual, share, slopes = jacobian(task.function(index), x)
-    search.share[index] = share
+def _begin(function: Callable[[Tensor], Function], search: Search, index: Tensor, aim: float) -> Tensor:
+    """Measure rows where they stand; return their residuals."""
+    residual, search.share[index] = function(index)(search.x[index])
+    search.status[index[search.share[index] <= aim]] = Status.SOLVED
+    return residual.detach()
+
+
+def _fresh(search: Search, residual: Tensor, index: Tensor) -> _Rows:
+    """Return rows that have not moved yet, and whose Jacobian is still to be computed."""
+    x, residual = search.x[index], residual[index]
     cost = _cost(residual)
-    rows = _Rows(
+    return _Rows(
         index=index,
         x=x,
         residual=residual,
         cost=cost,
-        damping=torch.full_like(share, _FIRST_DAMPING),
-        pace=torch.full_like(share, _PACE),
-        jacobian=slopes.contiguous(),
-        stale=torch.zeros_like(share, dtype=torch.bool),
+        damping=torch.full_like(cost, _FIRST_DAMPING),
+        pace=torch.full_like(cost, _PACE),
+        jacobian=x.new_empty(*residual.shape, x.shape[1]),
+        stale=torch.zeros_like(cost, dtype=torch.bool),
         best=cost.clone(),
         since=torch.zeros_like(index),
         mark=cost.clone(),
         slow=torch.zeros_like(index),
     )
-    solved = share <= task.aim
-    search.status[index[solved]] = Status.SOLVED
-    return rows[~solved]
 
 
-def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
-    """Try one step of every row that is still at work; return those that still are."""
+def _renew(rows: _Rows, renew: Tensor, task: _Task) -> None:
+    """Compute the Jacobian of some rows where they now are."""
+    some = renew.nonzero()[:, 0]
+    if not len(some):
+        return
+    index = rows.index[some]
+    _, _, slopes = jacobian(task.function(index), rows.x[some], out=task.room[0, : len(some)])
+    if task.free is not None:
+        # What has no slope never moves.
+        slopes *= task.free[index][:, None]
+    rows.jacobian[some] = slopes
+
+
+def _step(rows: _Rows, search: Search, task: _Task) -> tuple[Tensor, Tensor]:
+    """Try one step of every row; return which are done, and whose Jacobian no longer serves."""
     search.steps[rows.index] += 1
-    leap = ~rows.stale & (rows.slow >= _SLOW)
+    leap = ~rows.stale & (rows.slow % _SLOW == _SLOW - 1)
     damping = torch.where(leap, _LEAP_DAMPING, rows.damping)
-    free = task.free[rows.index]
     step, settled = bounded_step(
         rows.jacobian,
         rows.residual,
@@ -193,12 +217,12 @@ def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
         task.low,
         task.high,
         task.metric,
-        free,
         damping,
         passes=2,
         rough=rows.stale,
+        room=task.room,
     )
-    trial = torch.minimum(torch.maximum(rows.x + step, task.low), task.high)
+    trial = _clip(rows.x + step, task.low, task.high)
     residual, share = task.function(rows.index)(trial)
     cost = _cost(residual)
     better = share < search.share[rows.index]
@@ -208,30 +232,27 @@ def _step(rows: _Rows, search: Search, task: _Task) -> _Rows:
     gain = (rows.cost - cost) / predicted.clamp(min=torch.finfo(cost.dtype).tiny)
     # At the kink of a ReLU the cost may have to rise before it falls: where the linear model sees the way out and
     # progress is slow, one step may go up.
-    leap = leap & (predicted > 0.5 * rows.cost) & (cost < _LEAP_COST * rows.cost)
-    accepted = cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leap)
+    leapt = leap & (predicted > 0.5 * rows.cost) & (cost < _LEAP_COST * rows.cost)
+    accepted = cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leapt)
     # A fresh Jacobian that promises nothing, or fails however short the step, is the end; a stale one is renewed.
     hopeless = ~rows.stale & ((settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING)))
     solved = (share <= task.aim) | (cost == 0)
 
-    renew = (accepted & (cost > 0.05 * rows.cost)) | (rows.stale & ~accepted)
-    rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, rows.stale)
+    # A Jacobian serves on where two more steps as good as this one would do.
+    serves = share * cost <= task.aim * rows.cost
+    renew = (accepted & ~serves) | (rows.stale & ~accepted)
+    rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, rows.stale | leap)
     rows.x = torch.where(accepted[:, None], trial, rows.x)
     rows.residual = torch.where(accepted[:, None], residual, rows.residual)
     rows.cost = torch.where(accepted, cost, rows.cost)
     rows.stale = (rows.stale | accepted) & ~renew
     rows.best, rows.since = _clock(rows.best, rows.since, rows.cost < 0.99 * rows.best, rows.cost)
-    rows.mark, rows.slow = _clock(rows.mark, rows.slow, (rows.cost < 0.5 * rows.mark) | leap, rows.cost)
+    rows.mark, rows.slow = _clock(rows.mark, rows.slow, (rows.cost < 0.5 * rows.mark) | leapt, rows.cost)
 
     stalled = hopeless | (rows.since >= _PATIENCE)
     search.status[rows.index[stalled & ~solved]] = Status.STALLED
     search.status[rows.index[solved]] = Status.SOLVED
-    keep = ~(solved | stalled | (search.steps[rows.index] >= task.steps))
-    if not bool(keep.all()):
-        rows, renew = rows[keep], renew[keep]
-    if bool(renew.any()):
-        rows.jacobian[renew] = jacobian(task.function(rows.index[renew]), rows.x[renew])[2]
-    return rows
+    return solved | stalled | (search.steps[rows.index] >= task.steps), renew
 
 
 def _clock(mark: Tensor, since: Tensor, reset: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,16 +264,16 @@ def _cost(residual: Tensor) -> Tensor:
     return residual.square().sum(1) / 2
 
 
-def _damping(damping: Tensor, pace: Tensor, accepted: Tensor, gain: Tensor, stale: Tensor) -> tuple[Tensor, Tensor]:
-    """Damp less where the linear model held, more where it did not; a stale Jacobian's failure says nothing."""
+def _damping(damping: Tensor, pace: Tensor, accepted: Tensor, gain: Tensor, bold: Tensor) -> tuple[Tensor, Tensor]:
+    """Damp less where the linear model held, more where it did not; not where a bold step failed."""
     eased = (damping / pace).clamp(min=torch.finfo(damping.dtype).eps)
     # After the first failure in a while the right damping may be far above; after another it is near.
     raised = torch.where(pace >= _PACE, (damping * 10).clamp(min=1e-3), damping * (2 * pace).clamp(max=10.0))
     held = torch.where(gain > 0.75, eased, torch.where(gain < 0.25, raised, damping))
-    failed = ~accepted & ~stale
+    failed = ~accepted & ~bold
     slower, faster = pace.sqrt().clamp(min=2.0), (1.5 * pace).clamp(max=_PACE)
     return (
-        torch.where(accepted, held, torch.where(stale, damping, raised)),
+        torch.where(accepted, held, torch.where(bold, damping, raised)),
         torch.where(failed, slower, torch.where(accepted, faster, pace)),
     )
 
@@ -264,11 +285,11 @@ def bounded_step(
     low: Tensor,
     high: Tensor,
     metric: Tensor,
-    free: Tensor,
     damping: Tensor,
     *,
     passes: int = 6,
     rough: Tensor | None = None,
+    room: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the step d of each row that minimises |J d + r|^2 + lambda sum(d^2 / metric) within the box.
 
@@ -276,16 +297,16 @@ def bounded_step(
     the last w and solves for the others (a primal-dual active set), until the guess repeats itself.
 
     Args:
-        slopes: ``(rows, m, n)``, the Jacobians.
+        slopes: ``(rows, m, n)``, the Jacobians; a value of no slope does not move.
         residual: ``(rows, m)``.
         x: ``(rows, n)``, inside the box.
         low: ``(n,)``.
         high: ``(n,)``.
         metric: ``(n,)``, positive.
-        free: ``(rows, n)`` of bool; the others do not move.
         damping: ``(rows,)``: lambda as a share of the mean squared slope.
         passes: how many guesses to make at most.
         rough: ``(rows,)`` of bool: where the first guess will do.
+        room: ``(2, rows or more, m, n)``: memory to work in, overwritten; its own if not given.
 
     Returns:
         ``(rows, n)``, and ``(rows,)`` of bool: whether the guess repeated itself, so that the step is the minimum.
@@ -295,69 +316,81 @@ def bounded_step(
         Judice and Pires, 1994, "A block principal pivoting algorithm for large-scale strictly monotone linear
         complementarity problems" (the way out of circles).
     """
-    least, most = torch.where(free, low - x, 0.0), torch.where(free, high - x, 0.0)
-    # What sits on a bound and is drawn outwards most likely stays there.
-    pull = -_back(slopes, residual)
-    pinned = least == most
-    below, above = pinned | (pull <= 0) & (least == 0), pinned | (pull >= 0) & (most == 0)
-    fixed = torch.zeros_like(x)
-    level = None
-    step, settled = torch.empty_like(x), torch.zeros_like(below[:, 0])
-    active = torch.arange(len(x), device=x.device)
-    fewest, patience = torch.full_like(active, x.shape[1] + 1), torch.full_like(active, _ROUNDABOUT)
-    for guess in range(passes):
-        held = below | above
-        wish, level = _damped(slopes, residual, held, fixed, metric, damping, level)
-        step[active] = torch.where(held, fixed, wish).clamp(least, most)
-        # What leaves a bound becomes free before it can sit on the other one; what cannot move never leaves.
-        now_below, now_above = pinned | ~above & (wish <= least), pinned | ~below & (wish >= most)
-        wrong = (now_below != below) | (now_above != above)
-        count = wrong.sum(1)
+    least, most = low - x, high - x
+    # A guess has 1 where a value sits on its upper bound, -1 where on its lower one, 0 where it is free: numbers, not
+    # bools, because arithmetic on them is several times faster. What is on a bound and drawn outwards likely stays.
+    drawn = -_back(slopes, residual).sign()
+    guess = drawn - _clip(drawn, least.sign(), most.sign())
+    fixed: Tensor | None = None
+    level: Tensor | None = None
+    step, settled = torch.empty_like(x), torch.zeros_like(x[:, 0], dtype=torch.bool)
+    room = slopes.new_empty(2, *slopes.shape) if room is None else room
+    active, part = torch.arange(len(x), device=x.device), slopes
+    fewest, patience = torch.full_like(x[:, 0], math.inf), torch.full_like(active, _ROUNDABOUT)
+    for last in range(passes - 1, -1, -1):
+        free = 1 - guess.abs()
+        wish, level = _damped(part, residual, free, fixed, metric, damping, level, room[0, : len(active)])
+        inside = _clip(wish, least, most)
+        step[active] = free * inside if fixed is None else free * inside + fixed
+        side = (wish - inside).sign()
+        # What leaves a bound becomes free before it can sit on the other one.
+        side *= 1 + (side * guess).clamp(max=0)
+        count = (side - guess).abs().sum(1)
         settled[active[count == 0]] = True
-        changed = count > 0 if rough is None else (count > 0) & ~rough[active]
-        if guess == passes - 1 or not bool(changed.any()):
+        changed = count != 0 if rough is None else (count != 0) & ~rough[active]
+        if not last or not bool(changed.any()):
             break
         patience = torch.where(count < fewest, _ROUNDABOUT, patience - 1)
         fewest = torch.minimum(fewest, count)
-        # All guesses at once may go round in circles; one at a time, the last that is wrong, can't.
-        alone = (patience < 0)[:, None] & (wrong.cumsum(1) < count[:, None])
-        below, above = torch.where(alone, below, now_below), torch.where(alone, above, now_above)
-        active, slopes, residual, level = active[changed], slopes[changed], residual[changed], level[changed]
-        below, above, least, most = below[changed], above[changed], least[changed], most[changed]
-        pinned, fewest, patience = pinned[changed], fewest[changed], patience[changed]
-        fixed = torch.where(below, least, torch.where(above, most, 0.0))
+        if bool((patience < 0).any()):
+            # All guesses at once may go round in circles; one at a time, the last that is wrong, can't.
+            wrong = (side != guess).cumsum(1)
+            side = torch.where((patience < 0)[:, None] & (wrong < wrong[:, -1:]), guess, side)
+        kept = changed.nonzero()[:, 0]
+        active, residual, least, most, guess, fewest, patience, level = (
+            # Several times faster than indexing.
+            each.index_select(0, kept)
+            for each in (active, residual, least, most, side, fewest, patience, level)
+        )
+        part = torch.index_select(slopes, 0, active, out=room[1, : len(active)])
+        fixed = torch.where(guess > 0, most, torch.where(guess < 0, least, 0.0))
     return step, settled
+
+
+def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return torch.minimum(torch.maximum(x, low), high)
 
 
 def _damped(
     slopes: Tensor,
     residual: Tensor,
-    held: Tensor,
-    fixed: Tensor,
+    free: Tensor,
+    fixed: Tensor | None,
     metric: Tensor,
     damping: Tensor,
     level: Tensor | None,
+    room: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return -metric J'w of the damped problem whose held values are fixed, and lambda.
+    """Return -metric J'w of the damped problem whose held values are fixed (at 0 if not given), and lambda.
 
     Lambda is the damping times the mean squared slope of what may move at first; it must not change with the guess.
     """
     _, m, n = slopes.shape
-    left = residual + forth(slopes, fixed)
+    left = residual if fixed is None else residual + forth(slopes, fixed)
     if m <= n:
-        gram = ((slopes * (~held * metric)[:, None]) @ slopes.transpose(1, 2)).double()
+        gram = (torch.mul(slopes, (free * metric)[:, None], out=room) @ slopes.transpose(1, 2)).double()
         level = _level(damping, gram, slopes, metric) if level is None else level
         duals = _solve(gram, left.double(), level).to(slopes.dtype)
         return -metric * _back(slopes, duals), level
     # With d = sqrt(metric) e the metric is the identity, and held values drop out by a zero.
-    root = ~held * metric.sqrt()
-    scaled = slopes * root[:, None]
+    root = free * metric.sqrt()
+    scaled = torch.mul(slopes, root[:, None], out=room)
     gram = (scaled.transpose(1, 2) @ scaled).double()
     level = _level(damping, gram, slopes, metric) if level is None else level
     step = -root * _solve(gram, _back(scaled, left).double(), level).to(slopes.dtype)
     duals = left + forth(slopes, step)
     pulled = -metric * _back(slopes, duals) / level[:, None].to(slopes.dtype).clamp(min=torch.finfo(slopes.dtype).tiny)
-    return torch.where(held, pulled, step), level
+    return torch.where(free > 0, step, pulled), level
 
 
 def _level(damping: Tensor, gram: Tensor, slopes: Tensor, metric: Tensor) -> Tensor:
@@ -382,7 +415,7 @@ def _solve(gram: Tensor, right: Tensor, level: Tensor) -> Tensor:
     """Solve (G + level I) w = right for symmetric G >= 0; rows without any slope get zero."""
     # Rounding leaves G with eigenvalues a little below zero.
     floor = 1e-14 * gram.diagonal(dim1=1, dim2=2).amax(1) + torch.finfo(gram.dtype).tiny
-    shifted = gram + torch.diag_embed((level + floor)[:, None].expand(gram.shape[:2]))
+    shifted = gram + (level + floor)[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     factor, failed = torch.linalg.cholesky_ex(shifted)
     answer = torch.cholesky_solve(right[..., None], factor)[..., 0]
     if bool(failed.any()):

@@ -52,9 +52,10 @@ def shorten(
             break
         x, aims = search.x[rows], goal[rows]
         residual, _, slopes = jacobian(function(rows), x)
+        slopes = slopes * free[rows][:, None]
         ahead = residual + forth(slopes, aims - x)
         damping = torch.full_like(way[rows], 1e-9)
-        change, _ = bounded_step(slopes, ahead, aims, low, high, metric, free[rows], damping, passes=12)
+        change, _ = bounded_step(slopes, ahead, aims, low, high, metric, damping, passes=12)
         nearest = torch.where(free[rows], aims + change, x)
         trial = x + way[rows, None] * (nearest - x)
         again = levenberg_marquardt(
