@@ -1,4 +1,7 @@
-"""Files: atomic writes, and safetensors with a JSON header; knows no class of genrev but its errors, never pickles."""
+"""Files: atomic writes, folders that are unmade on failure, safetensors with a JSON header; nothing is ever pickled.
+
+It knows no class of genrev but its errors.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from genrev.errors import ArgumentError, FileError
@@ -17,6 +22,39 @@ if TYPE_CHECKING:
 
 _KEY = "genrev"
 _FORMAT = 1
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Make a folder if there is none, and unmake it with all that it holds if the work that was to fill it fails.
+
+    Args:
+        path: where to; its parent must exist. A link is followed.
+
+    Raises:
+        FileError: the folder can't be made or written to.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place, output_folder(f"{place}/new") as folder:
+        ...     os.listdir(folder)
+        []
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            goal = os.path.realpath(path)
+            if not os.path.isdir(goal):
+                os.mkdir(goal)
+                undo.callback(shutil.rmtree, goal, ignore_errors=True)
+            # What is allowed is best learned by doing it.
+            with tempfile.TemporaryFile(dir=goal):
+                pass
+        except (OSError, ValueError) as error:
+            raise FileError(
+                f"expected a folder to write to at {_name(path)}, got '{_reason(error)}'; choose another or make its "
+                "parent"
+            ) from error
+        yield os.fspath(path)
+        undo.pop_all()
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -23,11 +23,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, help="an npz file of real letters: x (n, 32, 32) uint8, y (n,)")
     options.add_argument("--seeds", type=int, default=5, help="how many networks to train")
+    options.add_argument("--first", type=int, default=0, help="seed of the first network, its drawings and its judge")
     options.add_argument("--draws", type=int, default=1, help="for how many of them to draw X and O")
     options.add_argument("--samples", type=int, default=100)
     args = options.parse_args()
 
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         splits = load_splits("xo", seed=seed)
         network = STANDARD["xo"].train(splits.train, seed=seed)
         drawn = (network.evaluate(splits.targets.inputs).argmax(1) == splits.targets.labels).double().mean()
@@ -36,7 +37,7 @@ def main() -> None:
             x, labels = letters(args.data)
             text += f", {(network.evaluate(x).argmax(1) == labels).double().mean():.1%} of {len(x)} real letters"
         print(text)
-        if seed >= args.draws:
+        if seed >= args.first + args.draws:
             continue
         judge = Judge.fit(splits.judge.inputs, splits.judge.labels, seed=seed)
         right = (judge.labels(splits.targets.inputs) == splits.targets.labels).double().mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,7 +18,6 @@ from genrev.cli import COMMANDS, compare, demo, main, steps
 from genrev.cli.demo import run_demo
 from genrev.cli.words import asked_table, legend
 from genrev.data import xo
-from genrev.errors import FileError
 from genrev.inverter import Outcome
 from genrev.inverters import RetrievalInverter
 
@@ -66,6 +66,36 @@ def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in COMMANDS)
+
+
+def printed(encoding: str, *argv: str) -> str:
+    """What a terminal of an encoding shows of a command that must succeed."""
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    command = [sys.executable, "-m", "genrev", *argv]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("command", [[], ["compare"], ["demo"]])
+def test_help_is_printed_where_the_terminal_lacks_signs(command, encoding):
+    said = printed(encoding, *command, "--help")
+    assert "usage: genrev" in said
+    assert all(name in said for name in command or COMMANDS)
+
+
+def test_help_keeps_its_signs_where_the_terminal_has_them():
+    said = printed("utf-8", "--help")
+    assert "\N{BULLET} demo" in said
+    assert "?" not in said.partition("options")[2]
+
+
+def test_the_output_treats_signs_that_it_lacks_as_before_once_a_command_has_run(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["--help"]) == 0
+    assert stream.errors == "strict"
 
 
 def test_version_is_printed(capsys):
@@ -173,25 +203,6 @@ def test_a_network_of_other_data_is_refused(capsys):
 
 
 # The steps.
-
-
-def test_a_folder_that_was_made_is_unmade_if_the_work_fails():
-    with pytest.raises(ZeroDivisionError), steps.output_folder("new"):
-        raise ZeroDivisionError
-    assert not Path("new").exists()
-
-
-def test_a_folder_that_was_there_keeps_what_it_held_if_the_work_fails():
-    Path("old").mkdir()
-    Path("old/mine").write_text("mine")
-    with pytest.raises(ZeroDivisionError), steps.output_folder("old"):
-        raise ZeroDivisionError
-    assert os.listdir("old") == ["mine"]
-
-
-def test_an_impossible_path_is_a_file_error():
-    with pytest.raises(FileError, match="folder"), steps.output_folder("a\0b"):
-        pass
 
 
 def test_methods_that_share_a_part_fit_it_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -285,6 +286,24 @@ def test_only_what_learns_refuses_to_answer_before_it_is_fitted(name: str) -> No
             inverter.reconstruct(targets(1))
     else:
         assert inverter.reconstruct(targets(1), seed=0).x.shape == (1, 1, 1, 2, 3)
+
+
+@every
+def test_a_fit_that_fails_leaves_the_inverter_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inverter = fitted(name)
+    if not inverter.traits.learns:
+        return
+    before = inverter.reconstruct(targets(), samples=2, seed=4)
+
+    def fails(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(torch.optim.AdamW, "step", fails)
+        inverter.fit(inputs(30) ** 2, seed=2)
+        # What learns without an optimiser can't be stopped half way.
+        return
+    assert torch.equal(inverter.reconstruct(targets(), samples=2, seed=4).x, before.x)
 
 
 @every

@@ -1,4 +1,4 @@
-"""Tests of atomic writes and of safetensors files with a JSON header."""
+"""Tests of output folders, of atomic writes and of safetensors files with a JSON header."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genrev.errors import ArgumentError, FileError, GenrevError
-from genrev.files import read_header, read_tensors, write_bytes, write_tensors, write_text
+from genrev.files import output_folder, read_header, read_tensors, write_bytes, write_tensors, write_text
 
 
 def failing(code: int) -> Callable[..., Any]:
@@ -45,6 +46,77 @@ def assert_one_sentence(message: str) -> None:
     assert ", got " in message
     assert "; " in message
     assert "\n" not in message
+
+
+def test_a_folder_is_made_and_stays_with_what_was_written(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "new") as folder:
+        write_bytes(f"{folder}/file", b"here")
+    assert folder == str(tmp_path / "new")
+    assert os.listdir(tmp_path / "new") == ["file"]
+
+
+@pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_folder_that_was_made_is_unmade_if_the_work_fails(tmp_path: Path, stop: type[BaseException]) -> None:
+    def work() -> None:
+        with output_folder(tmp_path / "new") as folder:
+            write_bytes(f"{folder}/file", b"here")
+            raise stop
+
+    with pytest.raises(stop):
+        work()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_was_there_keeps_what_it_held_if_the_work_fails(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "mine", b"mine")
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_folder_is_made_where_a_link_points_and_unmade_there(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "goal")
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "link"):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["link"]
+    with output_folder(tmp_path / "link"):
+        pass
+    assert (tmp_path / "goal").is_dir()
+
+
+def test_a_folder_named_from_here_is_unmade_though_the_work_went_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        with output_folder("new"):
+            os.chdir("/")
+            raise ZeroDivisionError
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_can_be_no_folder_is_a_file_error_and_stays(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "mine", b"mine")
+    for place in (tmp_path / "no" / "such", tmp_path / "mine", tmp_path / "mine" / "below", f"{tmp_path}/a\0b"):
+        with pytest.raises(FileError) as caught, output_folder(place):
+            pass
+        assert_one_sentence(str(caught.value))
+    assert os.listdir(tmp_path) == ["mine"]
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
+def test_a_folder_that_may_not_be_written_to_is_a_file_error_and_unmade_if_it_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old").mkdir()
+    monkeypatch.setattr(tempfile, "TemporaryFile", failing(errno.EACCES))
+    for name in ("old", "new"):
+        with pytest.raises(FileError, match="Permission denied"), output_folder(tmp_path / name):
+            pass
+    assert os.listdir(tmp_path) == ["old"]
 
 
 def test_a_write_leaves_the_bytes_and_nothing_else(tmp_path: Path) -> None:

@@ -209,6 +209,27 @@ def test_outcomes_are_counted_and_explained() -> None:
         assert words in text
 
 
+def test_the_marks_that_are_explained_are_those_under_the_pictures() -> None:
+    given = report(batch=20, asked=typed([[0.9, 0.1]], samples=6))
+    for answers in (given["held_out"]["answers"], given["asked"]["answers"]):
+        for method in set(answers) - {"real"}:
+            answers[method]["outcome"][:] = 1
+    # Of twenty targets ten are shown, of six samples four, and of typed targets no noise.
+    given["held_out"]["answers"]["newton"]["outcome"][-1] = 2
+    given["asked"]["answers"]["newton"]["outcome"][0] = [0, 1, 1, 1, 2, 2]
+    given["asked"]["answers"]["noise"]["outcome"][:] = 2
+    text = Reader(render(given)).text
+    by_hand, held_out = (
+        re.search(pattern, text)[1]
+        for pattern in (r"1 of 1 targets .*? rows\. (.*?) asked for", r"10 of 20 targets .*? target\. (.*?) asked for")
+    )
+    assert by_hand == "✓ CONVERGED, ✗ MISSED: explained below."
+    assert held_out == "✗ MISSED: explained below."
+    assert "Within tolerance." in text
+    assert "Draw more." in text
+    assert "No closer." not in text
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (1, 3, 3), (3, 2, 2), (2, 4, 5), (1, 1), (1, 1, 1)])
 def test_images_of_any_size_and_number_of_channels_are_pictures(shape: tuple[int, ...]) -> None:
     reader = Reader(render(report(shape)))

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from genrev import __version__
 from genrev.cli.compare import Compare
@@ -36,18 +36,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        if argv == ["--version"]:
-            print(f"genrev {__version__}")
-            return 0
-        command = _parse(argv)
-        if command is not None:
-            command.run()
+        with _any_terminal():
+            if argv == ["--version"]:
+                print(f"genrev {__version__}")
+                return 0
+            command = _parse(argv)
+            if command is not None:
+                command.run()
     except GenrevError as error:
         print(f"genrev: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def _any_terminal() -> Iterator[None]:
+    """Have a sign that the terminal can't show, such as a bullet of tyro's, come out as a question mark."""
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
+        yield
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=errors)
 
 
 def _parse(argv: list[str]) -> Demo | Compare | None:

@@ -13,11 +13,11 @@ from genrev.cli.steps import (
     fit_judge,
     fit_methods,
     one_thread,
-    output_folder,
     say,
     train_standard,
 )
 from genrev.errors import ArgumentError
+from genrev.files import output_folder
 
 if TYPE_CHECKING:
     from genrev.data import Splits

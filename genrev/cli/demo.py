@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, output_folder, say, train_standard
+from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, say, train_standard
+from genrev.files import output_folder, write_bytes
 
 if TYPE_CHECKING:
     from genrev.comparison import Comparison
@@ -72,7 +73,6 @@ def run_demo(
     """
     from genrev.cli.picture import draw
     from genrev.cli.words import asked_table, legend
-    from genrev.files import write_bytes
 
     with ExitStack() as stack:
         stack.enter_context(one_thread())

@@ -1,15 +1,12 @@
-"""The steps that commands share: a folder to write to, checked first; methods by name; a network; a judge."""
+"""The steps that commands share: one thread; methods by name, checked first; a network; a judge."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from genrev.errors import ArgumentError, FileError
+from genrev.errors import ArgumentError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,44 +50,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def output_folder(path: str) -> Iterator[str]:
-    """Make a folder if there is none, and unmake it if the work that was to fill it fails.
-
-    Args:
-        path: where to; its parent must exist.
-
-    Raises:
-        FileError: the folder can't be made or written to.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as place, output_folder(f"{place}/new") as folder:
-        ...     os.listdir(folder)
-        []
-    """
-    made = False
-    try:
-        if not os.path.isdir(path):
-            os.mkdir(path)
-            made = True
-        # What is allowed is best learned by doing it.
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except (OSError, ValueError) as error:
-        if made:
-            os.rmdir(path)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(
-            f"expected a folder to write to at {path!r}, got '{reason}'; choose another or make its parent"
-        ) from None
-    try:
-        yield path
-    except BaseException:
-        if made:
-            shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def check_seed(seed: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.inverters.conditions import MEMBERS, Conditions
+from genrev.inverters.units import Units
 from genrev.models import ConditionalVAE, calibrated
 from genrev.network import Network
 from genrev.training import History, seeded, train
@@ -82,27 +83,25 @@ class CVAEInverter(Inverter):
         self.history: History | None = None
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
-        x, y = inputs.flatten(1), self.network.evaluate(inputs)
-        with seeded(seed, x.device):
-            members = torch.randperm(len(x), device=x.device)[:MEMBERS]
-            conditions = Conditions(self.network, y[members], self._tolerances())
+        outputs, units = self.network.evaluate(inputs), Units.fit(inputs)
+        with seeded(seed, inputs.device):
+            members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
+            conditions = Conditions(self.network, outputs[members], self._tolerances())
             model = self._model(conditions)
-        self._centre, self._unit = x.mean(0), x.std()
-        lesson = _Lesson(self, model, conditions, x, y)
+        lesson = _Lesson(self, model, conditions, units, inputs, outputs)
         self.history = train(
             lesson,
             lesson,
-            len(x),
-            epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch_size)),
+            len(inputs),
+            epochs=math.ceil(self.steps / math.ceil(len(inputs) / self.batch_size)),
             batch_size=self.batch_size,
             rate=self.rate,
             weight_decay=self.weight_decay,
             seed=seed,
             label="cvae",
         )
-        self.model, self.conditions = model.requires_grad_(False), conditions
-        units = (x[members] - self._centre) / self._unit
-        self._posterior = torch.cat(model.posterior(units, conditions.members), 1)
+        self.model, self.conditions, self._units = model.requires_grad_(False), conditions, units
+        self._posterior = torch.cat(model.posterior(units.of(inputs[members]), conditions.members), 1)
 
     def _model(self, conditions: Conditions) -> ConditionalVAE:
         model = ConditionalVAE(self.network.space.size, conditions.size, latent=self.latent, hidden=self.hidden)
@@ -120,24 +119,17 @@ class CVAEInverter(Inverter):
         units = self.model.decode(z, condition)
         deviation = self.noise * (self.model.log_variance / 2).exp()
         units = units + deviation * problem.noise.normal((units.shape[1],), stream=1).to(units)
-        return Proposal(self.inputs_of(units))
-
-    def inputs_of(self, units: Tensor) -> Tensor:
-        """Return inputs ``(rows, *input_shape)`` from what the model draws, ``(rows, size)`` of unit scale.
-
-        Args:
-            units: ``(rows, size)``.
-        """
-        return (units * self._unit + self._centre).reshape(-1, *self.network.space.shape)
+        return Proposal(self._units.inputs(units))
 
     def _tensors(self) -> dict[str, Tensor]:
         learned = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         members = {"outputs": self.conditions.outputs, "posterior": self._posterior}
-        return {**learned, **members, "centre": self._centre, "unit": self._unit}
+        return {**learned, **members, "centre": self._units.centre, "unit": self._units.unit}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.conditions = Conditions(self.network, tensors["outputs"], self._tolerances())
-        self._posterior, self._centre, self._unit = tensors["posterior"], tensors["centre"], tensors["unit"]
+        self._units = Units(tensors["centre"], tensors["unit"], self.network.space.shape)
+        self._posterior = tensors["posterior"]
         self.model = self._model(self.conditions).requires_grad_(False).eval()
         prefix = "model."
         self.model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
@@ -147,24 +139,30 @@ class _Lesson(nn.Module):
     """One training run: what the model sees of each input, and what that costs."""
 
     def __init__(
-        self, inverter: CVAEInverter, model: ConditionalVAE, conditions: Conditions, x: Tensor, y: Tensor
+        self,
+        inverter: CVAEInverter,
+        model: ConditionalVAE,
+        conditions: Conditions,
+        units: Units,
+        inputs: Tensor,
+        outputs: Tensor,
     ) -> None:
         super().__init__()
         self.model = model
-        self.log_variance = nn.Parameter(torch.zeros(1, dtype=x.dtype, device=x.device))
-        self._inverter, self._conditions = inverter, conditions
-        self._units, self._known = (x - inverter._centre) / inverter._unit, conditions.of(y)
+        self.log_variance = nn.Parameter(torch.zeros(1, dtype=inputs.dtype, device=inputs.device))
+        self._inverter, self._conditions, self._units = inverter, conditions, units
+        self._wanted, self._known = units.of(inputs), conditions.of(outputs)
 
     def forward(self, rows: Tensor) -> Tensor:
         condition = self._known[rows]
         if self.training:
             shaken = torch.rand_like(condition[:, :1]) < 0.5
             condition = condition + self._inverter.jitter * shaken.to(condition) * torch.randn_like(condition)
-        loss = self.model.loss(self._units[rows], condition)
+        loss = self.model.loss(self._wanted[rows], condition)
         if not self._inverter.fidelity:
             return loss
         z = torch.randn(len(rows), self._inverter.latent, dtype=condition.dtype, device=condition.device)
-        said = self._said_of(self._inverter.inputs_of(self.model.decode(z, condition)))
+        said = self._said_of(self._units.inputs(self.model.decode(z, condition)))
         return loss + self._inverter.fidelity * calibrated(said - condition, self.log_variance)
 
     def _said_of(self, inputs: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.inverters.conditions import MEMBERS, Conditions
+from genrev.inverters.units import Units
 from genrev.models import MLP
 from genrev.network import Network
 from genrev.training import History, seeded, train
@@ -59,13 +60,12 @@ class DecoderInverter(Inverter):
         self.history: History | None = None
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
-        x, y = inputs.flatten(1), self.network.evaluate(inputs)
-        with seeded(seed, x.device):
-            members = torch.randperm(len(x), device=x.device)[:MEMBERS]
-            conditions = Conditions(self.network, y[members], self._tolerances())
+        outputs, units = self.network.evaluate(inputs), Units.fit(inputs)
+        with seeded(seed, inputs.device):
+            members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
+            conditions = Conditions(self.network, outputs[members], self._tolerances())
             model = self._model(conditions)
-        centre, unit = x.mean(0), x.std()
-        given, wanted = conditions.of(y), (x - centre) / unit
+        given, wanted = conditions.of(outputs), units.of(inputs)
 
         def loss(rows: Tensor) -> Tensor:
             return (model(given[rows]) - wanted[rows]).square().mean(1)
@@ -73,16 +73,15 @@ class DecoderInverter(Inverter):
         self.history = train(
             model,
             loss,
-            len(x),
-            epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch_size)),
+            len(inputs),
+            epochs=math.ceil(self.steps / math.ceil(len(inputs) / self.batch_size)),
             batch_size=self.batch_size,
             rate=self.rate,
             weight_decay=self.weight_decay,
             seed=seed,
             label="decoder",
         )
-        self.model, self.conditions = model.requires_grad_(False), conditions
-        self._centre, self._unit = centre, unit
+        self.model, self.conditions, self._units = model.requires_grad_(False), conditions, units
 
     def _model(self, conditions: Conditions) -> nn.Module:
         model = MLP((conditions.size, self.hidden, self.hidden, self.network.space.size), ("elu", "elu", "identity"))
@@ -93,16 +92,15 @@ class DecoderInverter(Inverter):
 
     def _propose(self, problem: Problem) -> Proposal:
         condition = self.conditions.of(self.conditions.fill(problem.target, problem.noise))
-        x = self.model(condition) * self._unit + self._centre
-        return Proposal(x.reshape(-1, *self.network.space.shape))
+        return Proposal(self._units.inputs(self.model(condition)))
 
     def _tensors(self) -> dict[str, Tensor]:
         learned = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        return {**learned, "outputs": self.conditions.outputs, "centre": self._centre, "unit": self._unit}
+        return {**learned, "outputs": self.conditions.outputs, "centre": self._units.centre, "unit": self._units.unit}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.conditions = Conditions(self.network, tensors["outputs"], self._tolerances())
-        self._centre, self._unit = tensors["centre"], tensors["unit"]
+        self._units = Units(tensors["centre"], tensors["unit"], self.network.space.shape)
         self.model = self._model(self.conditions).requires_grad_(False).eval()
         prefix = "model."
         self.model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})

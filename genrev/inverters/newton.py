@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,6 +17,10 @@ from genrev.solvers import Search, Status, levenberg_marquardt, shorten
 from genrev.solvers.jacobian import Function
 
 METRICS = ("identity", "variance")
+
+_TRUST = 0.5
+"""How far a step from a start may depart from what its linear model foresaw, as a share of the change foreseen: a step
+that leaps over saturated units lands on an input that has nothing to do with the start."""
 
 
 class NewtonInverter(Inverter):
@@ -90,8 +95,17 @@ class NewtonInverter(Inverter):
         return Proposal(x, {"steps": search.steps, **stats}, reasons(search))
 
     def _search(self, problem: Problem, x: Tensor, box: dict[str, Any]) -> Search:
-        """Solve behind the last activation; what can't be met there goes on for the nearest output itself."""
-        search = self._solve(problem, x, box, behind=True)
+        """Solve behind the last activation; what can't be met there goes on for the nearest output itself.
+
+        From a start the search first keeps to the path that the linear model can follow.
+        """
+        trust = math.inf if problem.start is None else _TRUST
+        search = self._solve(problem, x, {**box, "trust": trust}, behind=True)
+        if problem.start is not None:
+            left = (search.status != Status.SOLVED).nonzero()[:, 0]
+            if len(left):
+                part = {**box, "free": box["free"][left]}
+                _keep_nearer(search, left, self._solve(problem[left], x[left], part, behind=True))
         if self.network.link is not None:
             left = (search.status == Status.STALLED).nonzero()[:, 0]
             if len(left):

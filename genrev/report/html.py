@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def render(report: Mapping[str, Any]) -> str:
     """
     import jinja2
 
+    galleries = _galleries(report)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -69,8 +70,8 @@ def render(report: Mapping[str, Any]) -> str:
     return environment.get_template("report.html").render(
         about=list(report["about"].items()),
         columns=COLUMNS,
-        galleries=_galleries(report),
-        legend=_legend(report),
+        galleries=galleries,
+        legend=_legend(report, galleries),
         methods=_methods(report),
         rows=[_row(row) for row in report["rows"]],
         tolerance=report["tolerance"],
@@ -118,12 +119,22 @@ def _gallery(report: Mapping[str, Any], key: str, *, samples: int, skip: Sequenc
         )
         count = 1 if repeats else min(samples, x.shape[1])
         tag = "one answer, each time" if repeats else {"real": "the originals"}.get(name, _TAGS.get(name, ""))
-        return {"name": name, "tag": tag, "cells": [figures(name, place, count) for place in places]}
+        return {
+            "name": name,
+            "tag": tag,
+            "cells": [figures(name, place, count) for place in places],
+            "outcomes": np.unique(part["answers"][name]["outcome"][places, :count]).tolist(),
+        }
 
+    rows = [row(name) for name in shown]
+    # The pictures of real inputs bear no mark.
+    outcomes = {outcome for row in rows if row["name"] != "real" for outcome in row["outcomes"]}
     return {
         "key": key,
         "heads": [captions.target(targets[place], classes[place]) for place in places],
-        "rows": [row(name) for name in shown],
+        "rows": rows,
+        "outcomes": outcomes,
+        "marks": _marks(report, outcomes),
         "targets": (len(places), len(targets)),
         "methods": (len(shown), len(names)),
         "samples": samples,
@@ -150,12 +161,16 @@ def _range(report: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return _numbers(report["low"]), _numbers(report["high"])
 
 
-def _legend(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Say how pictures are drawn, and what the marks mean that occur."""
+def _marks(report: Mapping[str, Any], outcomes: Iterable[int]) -> list[tuple[str, str, str]]:
+    """Return the sign, the name and the sentence of outcomes."""
+    return [(Captions.mark(outcome), *report["outcomes"][outcome]) for outcome in sorted(outcomes)]
+
+
+def _legend(report: Mapping[str, Any], galleries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Say how pictures are drawn, and what the marks mean that stand under them."""
     low, high = _range(report)
     parts = [report["held_out"], *([report["asked"]] if report["asked"] is not None else [])]
     answers = [answer for part in parts for answer in part["answers"].values()]
-    used = sorted({int(value) for answer in answers for value in np.unique(answer["outcome"])})
     return {
         "images": low.ndim in (2, 3),
         "colours": low.ndim == 3 and len(low) == 3,
@@ -164,7 +179,7 @@ def _legend(report: Mapping[str, Any]) -> dict[str, Any]:
         "fixed": report["fixed"],
         "broken": any(not np.isfinite(answer["x"]).all() for answer in answers),
         "judged": any(answer["judged"] is not None for answer in answers),
-        "marks": [(Captions.mark(value), *report["outcomes"][value]) for value in used],
+        "marks": _marks(report, {outcome for gallery in galleries for outcome in gallery["outcomes"]}),
     }
 
 

@@ -76,6 +76,7 @@ class _Task:
     aim: float
     steps: int
     room: Tensor
+    trust: float
 
 
 _FIRST_DAMPING = 0.3
@@ -109,6 +110,7 @@ def levenberg_marquardt(
     aim: float = 0.01,
     steps: int = 100,
     at_once: int | None = None,
+    trust: float = math.inf,
 ) -> Search:
     """Move every row the short way to a zero of its residual within the box, or as near as it gets.
 
@@ -126,6 +128,9 @@ def levenberg_marquardt(
         steps: how many steps to try at most.
         at_once: how many rows are at work together: as one leaves the next one enters; as many as keep their
             Jacobians within the processor's cache if not given.
+        trust: by how much the residuals may depart from what the linear model foresaw, as a share of the change that it
+            foresaw; a step that departs by more is not taken but shortened. A small share follows a path from where the
+            search begins; without one, any step that helps is taken.
 
     Returns:
         The best point of each row, by distance in the user's units.
@@ -150,7 +155,7 @@ def levenberg_marquardt(
     free = None if free is None or bool(free.all()) else free
     # Memory that every step works in: to ask for it each time takes as long as the step.
     room = x.new_empty(2, min(at_once, len(waiting)), residual.shape[1], x.shape[1])
-    task = _Task(function, low, high, metric, free, aim, steps, room)
+    task = _Task(function, low, high, metric, free, aim, steps, room, trust)
     rows, waiting = _fresh(search, residual, waiting[:at_once]), waiting[at_once:]
     renew = torch.ones_like(rows.index, dtype=torch.bool)
     while len(rows.index):
@@ -225,18 +230,21 @@ def _step(rows: _Rows, search: Search, task: _Task) -> tuple[Tensor, Tensor]:
     trial = _clip(rows.x + step, task.low, task.high)
     residual, share = task.function(rows.index)(trial)
     cost = _cost(residual)
-    better = share < search.share[rows.index]
+    foreseen = rows.residual + forth(rows.jacobian, step)
+    # Written so that a step of no length, which foresees no change, is believed.
+    believed = ~((residual - foreseen).norm(dim=1) > task.trust * (rows.residual - foreseen).norm(dim=1))
+    better = believed & (share < search.share[rows.index])
     search.x[rows.index[better]], search.share[rows.index[better]] = trial[better], share[better]
 
-    predicted = rows.cost - _cost(rows.residual + forth(rows.jacobian, step))
+    predicted = rows.cost - _cost(foreseen)
     gain = (rows.cost - cost) / predicted.clamp(min=torch.finfo(cost.dtype).tiny)
     # At the kink of a ReLU the cost may have to rise before it falls: where the linear model sees the way out and
     # progress is slow, one step may go up.
     leapt = leap & (predicted > 0.5 * rows.cost) & (cost < _LEAP_COST * rows.cost)
-    accepted = cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leapt)
+    accepted = believed & cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leapt)
     # A fresh Jacobian that promises nothing, or fails however short the step, is the end; a stale one is renewed.
     hopeless = ~rows.stale & ((settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING)))
-    solved = (share <= task.aim) | (cost == 0)
+    solved = believed & ((share <= task.aim) | (cost == 0))
 
     # A Jacobian serves on where two more steps as good as this one would do.
     serves = share * cost <= task.aim * rows.cost

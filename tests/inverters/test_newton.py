@@ -219,6 +219,19 @@ def test_with_a_start_it_ends_near_the_start() -> None:
     assert "shortened" not in plain.stats
 
 
+def test_from_where_units_are_saturated_it_ends_at_the_nearest_input() -> None:
+    # Two steps of height 1, at -2 and 2: from either side of the plateau between them the way back is the short one.
+    module = nn.Sequential(nn.Linear(1, 2), nn.Sigmoid(), nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        module[0].weight[:], module[0].bias[:] = torch.tensor([[8.0], [-8.0]]), torch.tensor([16.0, 16.0])
+        module[2].weight[:], module[2].bias[:] = torch.ones(1, 2), torch.tensor([-1.0])
+    net = Network(module, space=InputSpace((1,), -50.0, 50.0))
+    start = torch.tensor([-1.5, -1.2, -0.9, 0.9, 1.2, 1.5])[:, None]
+    found = NewtonInverter(net).reconstruct(torch.full((6, 1), 0.5), start=start, seed=0)
+    assert bool(found.converged.all())
+    torch.testing.assert_close(found.x[:, 0], 2 * start.sign(), rtol=0, atol=1e-3)
+
+
 def test_a_start_that_meets_the_target_stays() -> None:
     net = network()
     start = torch.rand(7, 20)

@@ -177,6 +177,21 @@ def test_a_quadratic_has_its_roots() -> None:
     torch.testing.assert_close(found.x, target.sqrt(), rtol=1e-6, atol=1e-6)
 
 
+def test_where_the_linear_model_holds_trust_changes_nothing() -> None:
+    matrix, start, target = torch.randn(3, 8), torch.randn(20, 8), torch.randn(20, 3)
+    ends = [solve(lambda x: x @ matrix.T, target, start, trust=trust) for trust in (1e-6, math.inf)]
+    assert torch.equal(ends[0].x, ends[1].x)
+    assert torch.equal(ends[0].steps, ends[1].steps)
+
+
+def test_no_step_is_taken_that_the_linear_model_did_not_foresee() -> None:
+    # From here a step by the slope leads over many waves, to one where the sine happens to fit.
+    start = torch.tensor([[1.45]])
+    far, near = (solve(torch.sin, torch.tensor([[0.3]]), start, trust=trust) for trust in (math.inf, 0.5))
+    assert float((far.x - start).abs()) > 4
+    assert abs(float(near.x) - math.asin(0.3)) < 1e-6
+
+
 def test_a_circle_is_met_on_the_ray_through_the_start() -> None:
     start = torch.randn(30, 2)
     found = solve(lambda x: x.square().sum(1, keepdim=True), torch.ones(30, 1), start, aim=1e-4)
