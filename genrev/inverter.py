@@ -82,7 +82,7 @@ class Traits:
     chain: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSummary:
     """What every inverter notes of the inputs it was fitted on.
 
@@ -108,7 +108,7 @@ class DataSummary:
         return cls(inputs.amin(0), inputs.amax(0), inputs.mean(0), inputs.var(0), covariance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What one hook call is asked: rows, each a sample of a target, independent of one another.
 
@@ -165,7 +165,7 @@ class Problem:
         return replace(self, start=x, sample=torch.zeros_like(self.sample))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Proposal:
     """What a method's hook returns; it can't say that it converged.
 
@@ -180,7 +180,7 @@ class Proposal:
     reason: Tensor | None = None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inversion:
     """What was asked and what was found.
 

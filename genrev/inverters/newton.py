@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -27,14 +26,15 @@ class NewtonInverter(Inverter):
     """Moves an input the short way onto f(x) = target, by batched Levenberg-Marquardt in the box.
 
     It works behind the last activation, keeps known values fixed, and returns the closest output found where a target
-    can't be reached. With a start it then walks along the inputs that meet the target to the one nearest the start.
+    can't be reached. From a start it takes only steps that its linear model foresaw, where those lead there, and then
+    walks along the inputs that meet the target to the one nearest the start.
 
     Args:
         network: the network to invert.
         tolerance: the residual that counts as met, in output units.
         metric: what a short way is: "identity", or "variance", where inputs that vary more in the data (after `fit`)
             move more freely.
-        steps: how many steps to try at most.
+        steps: how many steps to try at most, in each search.
         shortest: how many rounds of shortening to try, from a start; 0 for none.
         restarts: how often a search without a start begins again elsewhere when it stalls.
 
@@ -99,20 +99,23 @@ class NewtonInverter(Inverter):
 
         From a start the search first keeps to the path that the linear model can follow.
         """
-        trust = math.inf if problem.start is None else _TRUST
-        search = self._solve(problem, x, {**box, "trust": trust}, behind=True)
-        if problem.start is not None:
-            left = (search.status != Status.SOLVED).nonzero()[:, 0]
-            if len(left):
-                part = {**box, "free": box["free"][left]}
-                _keep_nearer(search, left, self._solve(problem[left], x[left], part, behind=True))
+        if problem.start is None:
+            search = self._solve(problem, x, box, behind=True)
+        else:
+            search = self._solve(problem, x, {**box, "trust": _TRUST}, behind=True)
+            self._try_again(search, search.status != Status.SOLVED, problem, x, box, behind=True)
         if self.network.link is not None:
-            left = (search.status == Status.STALLED).nonzero()[:, 0]
-            if len(left):
-                part = {**box, "free": box["free"][left]}
-                found = search.x[left].reshape(-1, *self.network.space.shape)
-                _keep_nearer(search, left, self._solve(problem[left], found, part, behind=False))
+            found = search.x.reshape(x.shape)
+            self._try_again(search, search.status == Status.STALLED, problem, found, box, behind=False)
         return search
+
+    def _try_again(
+        self, search: Search, which: Tensor, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool
+    ) -> None:
+        left = which.nonzero()[:, 0]
+        if len(left):
+            part = {**box, "free": box["free"][left]}
+            _keep_nearer(search, left, self._solve(problem[left], x[left], part, behind=behind))
 
     def _restart(self, problem: Problem, search: Search, box: dict[str, Any], attempt: int) -> None:
         left = (search.status != Status.SOLVED).nonzero()[:, 0]

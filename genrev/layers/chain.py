@@ -16,7 +16,7 @@ from genrev.layers.preimage import is_invertible
 _WAY_OUT = "use an inverter that needs no chain: 'newton', 'gradient', 'retrieval', 'decoder' or 'cvae'"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Link:
     """One layer of a chain.
 

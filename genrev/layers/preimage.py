@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genrev.errors import LayerError, nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preimage:
     """The inputs of a layer that give an output: a box, usually a single point.
 

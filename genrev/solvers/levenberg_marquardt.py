@@ -21,7 +21,7 @@ class Status(IntEnum):
     LIMIT = 2
 
 
-@dataclass
+@dataclass(eq=False)
 class Search:
     """The state of a batch of searches; every field begins with the row.
 
@@ -38,7 +38,7 @@ class Search:
     steps: Tensor
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Rows:
     """The rows still at work. Fields are replaced or shortened together."""
 
@@ -64,7 +64,7 @@ class _Rows:
             getattr(self, part.name)[slots] = getattr(others, part.name)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _Task:
     """What all rows share; see `levenberg_marquardt`."""
 
