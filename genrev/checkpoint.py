@@ -77,8 +77,13 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
         A `Network` or an `Inverter`.
 
     Raises:
+        ArgumentError: ``network`` is no `Network`.
         FileError: the file is missing, damaged or foreign, of another network, or needs ``network``.
     """
+    if network is not None and not isinstance(network, Network):
+        raise ArgumentError(
+            f"expected a genrev.Network for network=, got {type(network).__name__}; write Network(module, space=...)"
+        )
     tensors, header = read_tensors(path)
     try:
         return _load(path, tensors, header, network)

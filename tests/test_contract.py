@@ -278,6 +278,12 @@ def test_a_saved_inverter_gives_the_same_samples_and_saving_changes_nothing(name
     assert type(loaded) is type(inverter)
 
 
+def test_a_module_in_the_place_of_its_network_is_refused(tmp_path: Any) -> None:
+    genrev.save(fitted("retrieval"), tmp_path / "inverter.safetensors")
+    with pytest.raises(ArgumentError, match=r"expected a genrev\.Network for network=, got Sequential; write Network"):
+        genrev.load(tmp_path / "inverter.safetensors", network=module())  # type: ignore[arg-type]
+
+
 @every
 def test_only_what_learns_refuses_to_answer_before_it_is_fitted(name: str) -> None:
     inverter = make(name, network())
