@@ -14,6 +14,7 @@ class Units:
         shape: of one input.
 
     Example:
+        >>> import torch
         >>> units = Units.fit(torch.tensor([[[1.0], [2.0]], [[3.0], [8.0]]]))
         >>> units.inputs(units.of(torch.ones(1, 2, 1))).tolist()
         [[[1.0], [1.0]]]

@@ -93,7 +93,7 @@ _PATIENCE = 15
 _ROUNDABOUT = 3
 """How many guesses at the active set may pass without fewer wrong ones, before they are corrected one at a time."""
 _SLOW = 4
-"""How many steps may pass without the cost halving before a step may leap uphill."""
+"""Of how many steps in a row that do not halve the cost, the last may leap uphill."""
 
 _LEAP_DAMPING = 1e-6
 _LEAP_COST = 100.0
@@ -126,8 +126,8 @@ def levenberg_marquardt(
         free: ``(rows, n)`` of bool: which values may move; all if not given.
         aim: the share of the tolerance at which a row is solved.
         steps: how many steps to try at most.
-        at_once: how many rows are at work together: as one leaves the next one enters; as many as keep their
-            Jacobians within the processor's cache if not given.
+        at_once: how many rows are at work together: as one leaves the next one enters; as many as work
+            fastest together if not given.
         trust: by how much the residuals may depart from what the linear model foresaw, as a share of the change that it
             foresaw; a step that departs by more is not taken but shortened. A small share follows a path from where the
             search begins; without one, any step that helps is taken.
