@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 import torch
+from equations import equations, for_each_value
 from torch import Tensor
 
 from genrev.solvers import Search, Status, adam
-from genrev.solvers.jacobian import Function
 
 TOLERANCE = 1e-3
 
 
-def solve(f: Callable[[Tensor], Tensor], target: Tensor, x: Tensor, **keywords: Any) -> Search:
-    def function(rows: Tensor) -> Function:
-        def residual(x: Tensor) -> tuple[Tensor, Tensor]:
-            y = f(x) - target[rows]
-            share = y.detach().abs().amax(1) / TOLERANCE
-            return y, torch.where(share.isfinite(), share, math.inf)
-
-        return residual
-
-    n = x.shape[1]
-    bounds = (keywords.pop("low", -math.inf), keywords.pop("high", math.inf), keywords.pop("scale", 1.0))
-    low, high, scale = (torch.as_tensor(value, dtype=x.dtype).expand(n) for value in bounds)
+def solve(
+    f: Callable[[Tensor], Tensor],
+    target: Tensor,
+    x: Tensor,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    scale: float | Tensor = 1.0,
+    **keywords: Any,
+) -> Search:
     with torch.no_grad():
-        return adam(function, x, low=low, high=high, scale=scale, **keywords)
+        return adam(
+            equations(f, target, TOLERANCE), x, **for_each_value(x, low=low, high=high, scale=scale), **keywords
+        )
 
 
 @pytest.mark.parametrize("steps", [3, 40])

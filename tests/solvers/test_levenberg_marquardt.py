@@ -9,37 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from equations import equations, for_each_value
 from scipy.optimize import least_squares, lsq_linear
 from torch import Tensor, nn
 
 from genrev.solvers import Search, Status, levenberg_marquardt
-from genrev.solvers.jacobian import Function
 from genrev.solvers.levenberg_marquardt import bounded_step
 
-Problem = Callable[[Tensor], Function]
 TOLERANCE = 1e-6
 
 
-def equations(f: Callable[[Tensor], Tensor], target: Tensor) -> Problem:
-    """f(x) = target, row by row."""
-
-    def function(rows: Tensor) -> Function:
-        def residual(x: Tensor) -> tuple[Tensor, Tensor]:
-            y = f(x) - target[rows]
-            share = y.detach().abs().amax(1) / TOLERANCE
-            return y, torch.where(share.isfinite(), share, math.inf)
-
-        return residual
-
-    return function
-
-
-def solve(f: Callable[[Tensor], Tensor], target: Tensor, x: Tensor, **keywords: Any) -> Search:
-    n = x.shape[1]
-    bounds = (keywords.pop("low", -math.inf), keywords.pop("high", math.inf), keywords.pop("metric", 1.0))
-    low, high, metric = (torch.as_tensor(value, dtype=x.dtype).expand(n) for value in bounds)
+def solve(
+    f: Callable[[Tensor], Tensor],
+    target: Tensor,
+    x: Tensor,
+    *,
+    low: float | Tensor = -math.inf,
+    high: float | Tensor = math.inf,
+    metric: float | Tensor = 1.0,
+    **keywords: Any,
+) -> Search:
     with torch.no_grad():
-        return levenberg_marquardt(equations(f, target), x, low=low, high=high, metric=metric, **keywords)
+        return levenberg_marquardt(
+            equations(f, target, TOLERANCE), x, **for_each_value(x, low=low, high=high, metric=metric), **keywords
+        )
 
 
 def cost(f: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:

@@ -189,3 +189,16 @@ def test_the_goal_is_left_alone() -> None:
     before = start.clone()
     solve_and_shorten(lambda x: x.square().sum(1, keepdim=True), torch.ones(3, 1), start)
     assert torch.equal(start, before)
+
+
+def test_where_solutions_bend_away_it_does_not_go_to_and_fro() -> None:
+    goal, begin = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]])
+
+    def on_the_circle(rows: Tensor) -> Function:
+        return lambda x: (miss := x.square().sum(1, keepdim=True) - 1, miss.detach().abs()[:, 0] / TOLERANCE)
+
+    box = {"low": torch.full((2,), -9.0), "high": torch.full((2,), 9.0), "metric": torch.ones(2)}
+    box["free"] = torch.ones(1, 2, dtype=torch.bool)
+    search = levenberg_marquardt(on_the_circle, begin, **box)
+    shorten(on_the_circle, search, goal, **box)
+    torch.testing.assert_close(search.x, goal / 5, rtol=0, atol=0.01)
