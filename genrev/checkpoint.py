@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genrev.checks import called_as
 from genrev.errors import ArgumentError, FileError, GenrevError
 from genrev.files import read_tensors, write_tensors
 from genrev.inverter import DataSummary, Inverter
@@ -24,6 +25,7 @@ _MOST_COVARIANCE = 256
 """Values an input, above which the covariance is left out of a file: it would be most of it."""
 
 
+@called_as("save(inverter, 'inverter.safetensors')")
 def save(thing: Network | Inverter, path: str | Path) -> None:
     """Save a network that genrev built, or any fitted or unfitted inverter.
 
@@ -38,12 +40,10 @@ def save(thing: Network | Inverter, path: str | Path) -> None:
         FileError: the file can't be written; what was there is as it was.
 
     Example:
-        >>> import tempfile
         >>> from genrev.models import MLP
         >>> network = Network(MLP((2, 1)), space=InputSpace((2,)))
-        >>> path = Path(tempfile.mkdtemp()) / "network.safetensors"
-        >>> save(network, path)
-        >>> load(path).fingerprint() == network.fingerprint()
+        >>> save(network, "network.safetensors")
+        >>> load("network.safetensors").fingerprint() == network.fingerprint()
         True
     """
     tensors: dict[str, Tensor] = {}
@@ -60,12 +60,16 @@ def save(thing: Network | Inverter, path: str | Path) -> None:
         if _built(thing.network):
             header["network"] = _describe_network(thing.network, tensors)
     else:
-        raise ArgumentError(f"expected a Network or an Inverter, got {type(thing).__name__}; save one of those")
+        raise ArgumentError(
+            f"expected a Network or an Inverter, got {type(thing).__name__}; save one of those, and a module of your "
+            "own with torch"
+        )
     header["shapes"] = {name: list(tensor.shape) for name, tensor in tensors.items()}
     header["versions"] = {"genrev": _version(), "torch": torch.__version__, "python": platform.python_version()}
     write_tensors(path, tensors, header)
 
 
+@called_as("load('inverter.safetensors')")
 def load(path: str | Path, *, network: Network | None = None) -> Any:
     """Load what `save` saved.
 
@@ -79,6 +83,13 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
     Raises:
         ArgumentError: ``network`` is no `Network`.
         FileError: the file is missing, damaged or foreign, of another network, or needs ``network``.
+
+    Example:
+        >>> from genrev import RetrievalInverter
+        >>> network = Network(torch.nn.Linear(2, 1), space=InputSpace((2,)))
+        >>> save(RetrievalInverter(network).fit(torch.randn(5, 2)), "retrieval.safetensors")
+        >>> load("retrieval.safetensors", network=network).fitted
+        True
     """
     if network is not None and not isinstance(network, Network):
         raise ArgumentError(

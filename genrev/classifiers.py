@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError
 from genrev.models import MLP
 from genrev.network import InputSpace, Network
@@ -32,6 +33,10 @@ class Recipe:
         rate: learning rate of the first step.
         weight_decay: decoupled weight decay.
         noise: standard deviation of the noise that is added to the inputs in training, in input units.
+
+    Example:
+        >>> STANDARD["digits"].layers
+        (64, 128, 64, 10)
     """
 
     layers: tuple[int, ...]
@@ -51,7 +56,7 @@ class Recipe:
 
         Example:
             >>> from genrev.data import xo
-            >>> STANDARD["xo"].train(xo(20)).output_shape
+            >>> Recipe((1024, 4, 2), ("sigmoid", "sigmoid"), epochs=1).train(xo(20)).output_shape
             (2,)
         """
         return train_classifier(dataset, seed=seed, **vars(self))
@@ -78,6 +83,7 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 """What a wrong answer costs, ``(batch,)``, by the last activation, from the values before it."""
 
 
+@called_as("train_classifier(dataset, layers=(64, 32, 10), activation=('relu', 'softmax'))")
 def train_classifier(
     dataset: Dataset,
     *,
@@ -119,7 +125,13 @@ def train_classifier(
         >>> network.outputs, network.output_shape
         ('sigmoid', (2,))
     """
-    space = InputSpace(tuple(dataset.inputs.shape[1:]), 0.0, 1.0)
+    from genrev.data import Dataset
+
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(
+            f"expected a Dataset, got {type(dataset).__name__}; write genrev.data.Dataset(inputs, labels, names)"
+        )
+    space, seed = InputSpace(tuple(dataset.inputs.shape[1:]), 0.0, 1.0), check_seed(seed)
     _check_widths(layers, space.size, len(dataset.names))
     with seeded(seed):
         module = MLP(layers, activation).to(dataset.inputs.dtype)
@@ -167,6 +179,8 @@ def accuracy(network: Network, dataset: Dataset) -> float:
 
 
 def _check_widths(layers: Sequence[int], size: int, classes: int) -> None:
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise ArgumentError(f"expected layers as a tuple of widths, got {layers!r}; write ({size}, ..., {classes})")
     if len(layers) < 2 or layers[0] != size or layers[-1] != classes:
         raise ArgumentError(
             f"expected layers from {size} input values to {classes} classes, got {tuple(layers)}; "

@@ -77,11 +77,12 @@ class Equation:
             x: ``(rows, *input_shape)``.
 
         Returns:
-            ``(rows, m)``, differentiable, zero where nothing is asked; and ``(rows,)``, detached: the greatest distance
-            to the target as a share of the tolerance, inf where it is not finite.
+            ``(rows, m)``, differentiable, zero where nothing is asked, NaN where all is met but the outputs are not
+            finite; and ``(rows,)``, detached: the greatest distance to the target as a share of the tolerance, inf
+            where the outputs are not finite.
         """
         if self._link is None:
-            y = value = self.network(x)
+            y = value = self.network.rowwise(x)
         else:
             value, link = self.network.before_link(x)
             y = value if link is None else link(value)
@@ -91,21 +92,28 @@ class Equation:
         nearest = torch.minimum(torch.maximum(value.detach(), self.low), self.high)
         loose = (value.detach() == nearest) & (self.low.isinf() | self.high.isinf())
         residual = torch.where(self.asked & ~loose, (value - nearest) * self._weight, 0.0).flatten(1)
-        return residual, self.share(y.detach())
+        share = self.share(y.detach())
+        # Where only an output that is not asked is none, nothing is left to drive to zero, but a solver is not done.
+        lost = share.isinf() & (residual.detach() == 0).all(1)
+        return torch.where(lost[:, None], math.nan, residual), share
 
     def share(self, y: Tensor) -> Tensor:
         """Return the greatest distance of outputs to what is near enough, as a share of the tolerance.
 
+        Any value will do for an output that is not asked, but it must be a value: where one is not finite, the row is
+        infinitely far, as it is graded in the end.
+
         Args:
             y: ``(rows, *output_shape)``.
         """
+        finite = y.flatten(1).isfinite().all(1)
         if self.network.outputs == "softmax":
             # The mass that next to nothing has, or has not, moves the others in proportion: no miss of theirs.
             mass, asked = (torch.where(self._exact, part, 0.0).sum(-1, keepdim=True) for part in (y, self.target))
             y = torch.where(self._exact, y * asked / mass.clamp(min=torch.finfo(y.dtype).tiny), y)
         away = torch.maximum(self._least - y, y - self._most) / self.tolerance
         distance = torch.where(self.asked, away, 0.0).flatten(1).amax(1).clamp(min=0.0)
-        return torch.where(distance.isfinite(), distance, math.inf)
+        return torch.where(finite & distance.isfinite(), distance, math.inf)
 
 
 def log_odds(logits: Tensor) -> Tensor:

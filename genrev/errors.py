@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 
 class GenrevError(Exception):
-    """Any error that genrev raises on purpose; catch this one to catch them all."""
+    """Any error that genrev raises on purpose; catch this one to catch them all.
+
+    Example:
+        >>> import genrev
+        >>> try:
+        ...     genrev.load("nowhere.safetensors")
+        ... except genrev.GenrevError as error:
+        ...     print(type(error).__name__)
+        FileError
+    """
 
 
 class ArgumentError(GenrevError, ValueError):

@@ -32,6 +32,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[str]:
         path: where to; its parent must exist. A link is followed.
 
     Raises:
+        ArgumentError: the path is neither a string nor a path.
         FileError: the folder can't be made or written to.
 
     Example:
@@ -39,6 +40,8 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[str]:
         ...     os.listdir(folder)
         []
     """
+    check_path(path)
+    goal = ""
     with contextlib.ExitStack() as undo:
         try:
             goal = os.path.realpath(path)
@@ -50,8 +53,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[str]:
                 pass
         except (OSError, ValueError) as error:
             raise FileError(
-                f"expected a folder to write to at {_name(path)}, got '{_reason(error)}'; choose another or make its "
-                "parent"
+                f"expected a folder to write to at {_name(path)}, {_obstacle(goal, error, makes=True)}"
             ) from error
         yield os.fspath(path)
         undo.pop_all()
@@ -78,6 +80,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         ...     path.read_bytes()
         b'hello'
     """
+    check_path(path)
+    goal = ""
     try:
         # Replacing a link would leave the file that it points to as it was.
         goal = os.path.realpath(path)
@@ -86,9 +90,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except FileError:
         raise
     except (OSError, ValueError) as error:
-        raise FileError(
-            f"expected to write {_name(path)}, got '{_reason(error)}'; choose a path that can be written to"
-        ) from error
+        raise FileError(f"expected to write {_name(path)}, {_obstacle(os.path.dirname(goal), error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -99,7 +101,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         text: all that the file will hold; line ends stay as they are.
 
     Raises:
-        ArgumentError: the text holds half a surrogate pair, which UTF-8 has no bytes for.
+        ArgumentError: the path is none, or the text holds half a surrogate pair, which UTF-8 has no bytes for.
         FileError: as in :func:`write_bytes`.
 
     Example:
@@ -214,9 +216,6 @@ def _mode(path: str) -> int | None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            raise FileError(f"expected {_name(folder)} to be a folder, got none; create it first") from None
         return None
     # A device such as /dev/null must not be replaced by a file.
     if not stat.S_ISREG(mode):
@@ -253,6 +252,7 @@ def _dump(header: Mapping[str, Any]) -> str:
 def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
+    check_path(path)
     _expect_file(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -301,6 +301,46 @@ def _foreign(path: str | os.PathLike[str], got: str) -> FileError:
     return FileError(
         f"expected {_name(path)} to be a file that genrev wrote, got {got}; check the path or save it anew"
     )
+
+
+def check_path(path: Any) -> None:
+    """Refuse what is no path; a number would be taken for an open file.
+
+    Args:
+        path: what was given for one.
+
+    Raises:
+        ArgumentError: it is neither a string nor a path.
+
+    Example:
+        >>> check_path("network.safetensors")
+    """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise ArgumentError(f"expected a path as a string or a pathlib.Path, got {path!r:.60}; write 'folder/name'")
+
+
+def _obstacle(folder: str, error: Exception, *, makes: bool = False) -> str:
+    """Return what stands in the way of writing, and what to do about it, as the end of a sentence.
+
+    Args:
+        folder: to write to.
+        error: what the system said.
+        makes: whether the folder is made where only it is missing.
+    """
+    got = f"got '{_reason(error)}'"
+    if not isinstance(error, OSError):
+        return f"{got}; choose another path"
+    place, needed = folder, os.path.dirname(folder) if makes else folder
+    while not os.path.lexists(place) and place != os.path.dirname(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return f"got a file at {_name(place)}; choose another path"
+    if not os.path.isdir(needed):
+        return f"got no folder {_name(needed)}; make it first, or choose another path"
+    # Some systems of files say of what may not be made that it is not there.
+    if isinstance(error, (PermissionError, FileNotFoundError)):
+        return f"{got} in {_name(place)}; choose another path, or get leave to write there"
+    return f"{got}; choose another path"
 
 
 def _name(path: str | os.PathLike[str]) -> str:

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrev.errors import ArgumentError, NotFittedError, nearest
-from genrev.network import Network
+from genrev.checks import called_as, check_seed
+from genrev.errors import ArgumentError, NotFittedError
+from genrev.network import Network, as_numbers, wrong_inputs
 from genrev.noise import Noise, target_keys
 
 _SUM_SLACK = 1e-3
@@ -32,7 +33,12 @@ _SPREAD = 0.5
 
 
 class Outcome(IntEnum):
-    """How the search for one input ended; each member has a sentence with cause and remedy."""
+    """How the search for one input ended; each member has a sentence with cause and remedy.
+
+    Example:
+        >>> Outcome.CONVERGED.sentence
+        'The output is within tolerance of the target.'
+    """
 
     CONVERGED = 0
     MISSED = 1
@@ -40,6 +46,12 @@ class Outcome(IntEnum):
     LIMIT = 3
     DIVERGED = 4
     UNREACHABLE = 5
+
+    # Counts by outcome are printed as they are: names say more there than numbers.
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
 
     @property
     def sentence(self) -> str:
@@ -50,7 +62,7 @@ class Outcome(IntEnum):
 _SENTENCES = {
     Outcome.CONVERGED: "The output is within tolerance of the target.",
     Outcome.MISSED: "This one-shot method came out above tolerance: refine it with a solver, Refined(..., "
-    "NewtonInverter(network)), or draw more samples.",
+    "NewtonInverter(network)), or, where the method draws, ask for more samples.",
     Outcome.STALLED: "The solver can get no closer from here; the nearest output found is returned: the target may lie "
     "outside what the network can give; ask for a less extreme one, or start elsewhere.",
     Outcome.LIMIT: "The steps ran out before the tolerance was met: allow more steps, or use 'newton'.",
@@ -72,6 +84,11 @@ class Traits:
         uses_start: it stays near a start that is given.
         gradients: it differentiates the network.
         chain: it needs a network that is a chain of layers it knows.
+
+    Example:
+        >>> from genrev import CVAEInverter
+        >>> CVAEInverter.traits.learns, CVAEInverter.traits.chain
+        (True, False)
     """
 
     summary: str
@@ -223,7 +240,10 @@ class Inversion:
         return self.x[torch.arange(len(self.x), device=self.x.device), self.residual.argmin(1)]
 
     def outcomes(self) -> dict[Outcome, int]:
-        """Return how many samples ended in which way, the most frequent first; ways that did not occur are left out."""
+        """Return how many samples ended in which way, the most frequent first; ways that did not occur are left out.
+
+        Printed, it reads ``{CONVERGED: 7, STALLED: 1}``.
+        """
         values, counts = torch.unique(self.outcome, return_counts=True)
         pairs = sorted(zip(values.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
         return {Outcome(value): count for value, count in pairs}
@@ -232,7 +252,7 @@ class Inversion:
         batch, samples = self.residual.shape
         counts = ", ".join(f"{count} {outcome.name}" for outcome, count in self.outcomes().items())
         return (
-            f"Inversion({batch} targets x {samples} samples: {counts}; "
+            f"Inversion({_count(batch, 'target')} x {_count(samples, 'sample')}: {counts}; "
             f"median residual {float(self.residual.median()):.2g}, seed {self.seed})"
         )
 
@@ -246,21 +266,28 @@ class Inverter(ABC):
     Args:
         network: the network to invert.
         tolerance: the residual that counts as met, in output units: a positive number, or one for each output.
+
+    Example:
+        >>> from genrev import InputSpace
+        >>> class Middle(Inverter):
+        ...     traits = Traits(summary="The middle of the input space, whatever is asked.")
+        ...
+        ...     def _propose(self, problem):
+        ...         return Proposal(self.network.space.middle.to(problem.target).repeat(len(problem), 1))
+        >>> network = Network(torch.nn.Linear(2, 1), space=InputSpace((2,), 0.0, 1.0))
+        >>> Middle(network).reconstruct([[0.5]]).x.tolist()
+        [[[0.5, 0.5]]]
     """
 
     traits: ClassVar[Traits]
 
-    def __new__(cls, *args: Any, **keywords: Any) -> Self:
-        """Refuse unknown keywords with a sentence."""
-        known = inspect.signature(cls.__init__).parameters
-        for name in keywords:
-            if name not in known:
-                options = [option for option in known if option not in ("self", "network")]
-                raise ArgumentError(
-                    f"expected keywords of {cls.__name__} ({', '.join(options)}), got {name!r}{nearest(name, options)}"
-                )
-        return super().__new__(cls)
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Have every method, of any origin, refuse what its constructor does not take with a sentence."""
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = called_as()(cls.__init__)  # type: ignore[method-assign]
 
+    @called_as()
     def __init__(self, network: Network, *, tolerance: float | Tensor = 1e-3) -> None:
         if not isinstance(network, Network):
             raise ArgumentError(
@@ -295,12 +322,24 @@ class Inverter(ABC):
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name not in ("self", "network")}
 
+    def __repr__(self) -> str:
+        state = f" {'' if self.fitted else 'not '}fitted" if self.traits.learns else ""
+        return _call(self) + state
+
+    @called_as()
     def explain(self, found: Inversion) -> str:
         """Return what the method did on these targets, and why it failed where it did, in a few sentences.
 
         Args:
             found: one of its own results.
+
+        Raises:
+            ArgumentError: it is no result.
         """
+        if not isinstance(found, Inversion):
+            raise ArgumentError(
+                f"expected what reconstruct returned, got {type(found).__name__}; write explain(reconstruct(target))"
+            )
         total = found.outcome.numel()
         parts = [self.traits.summary]
         for outcome, count in found.outcomes().items():
@@ -313,6 +352,7 @@ class Inverter(ABC):
         return self.data is not None
 
     @final
+    @called_as()
     def fit(self, inputs: Any, *, seed: int = 0) -> Self:
         """Learn from inputs alone; a method that does not learn notes their range, mean and covariance.
 
@@ -326,7 +366,7 @@ class Inverter(ABC):
         Raises:
             ArgumentError: inputs of the wrong shape, outside the space, fewer than two, not finite or all the same.
         """
-        inputs, seed = self._check_inputs(inputs), _check_seed(seed)
+        inputs, seed = self._check_inputs(inputs), check_seed(seed)
         began = time.perf_counter()
         with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
             summary = DataSummary.of(inputs)
@@ -335,6 +375,7 @@ class Inverter(ABC):
         return self
 
     @final
+    @called_as()
     def reconstruct(
         self, target: Any, *, samples: int = 1, start: Any = None, known: Any = None, seed: int | None = None
     ) -> Inversion:
@@ -368,7 +409,7 @@ class Inverter(ABC):
             raise ArgumentError(
                 f"expected no start, got one: {type(self).__name__} has no use for it; use 'newton' or 'gradient'"
             )
-        seed = secrets.randbits(32) if seed is None else _check_seed(seed)
+        seed = secrets.randbits(32) if seed is None else check_seed(seed)
         start = self._check_points("start", start, len(wanted))
         known = self._check_points("known", known, len(wanted))
         # A deterministic method answers once and repeats itself.
@@ -452,9 +493,7 @@ class Inverter(ABC):
         space = self.network.space
         x = self._tensor("inputs", inputs)
         if tuple(x.shape[1:]) != space.shape or x.ndim != len(space.shape) + 1:
-            raise ArgumentError(
-                f"expected inputs of shape (n, {', '.join(map(str, space.shape))}), got {tuple(x.shape)}; reshape them"
-            )
+            raise wrong_inputs("inputs", x.shape, self.network)
         if len(x) < 2:
             raise ArgumentError(f"expected at least two inputs to fit on, got {len(x)}; give more")
         if not bool(x.isfinite().all()):
@@ -513,6 +552,11 @@ class Inverter(ABC):
         if points is None:
             return None
         space = self.network.space
+        if name == "known" and _is_mask(points):
+            raise ArgumentError(
+                "expected known values themselves, NaN where free, got only true and false; for a mask write "
+                "torch.where(mask, x, float('nan'))"
+            )
         x = self._tensor(name, points)
         if tuple(x.shape) == space.shape:
             x = x[None].expand(batch, *space.shape)
@@ -527,17 +571,44 @@ class Inverter(ABC):
         return x
 
     def _tensor(self, name: str, values: Any) -> Tensor:
-        try:
-            if not isinstance(values, Tensor):
-                values = torch.from_numpy(np.array(values, dtype=np.float64))
-            if values.is_complex():
-                raise TypeError
-            return values.detach().to(self.network.device, self.network.dtype, copy=True)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"expected {name} as numbers in a list, array or tensor of regular shape, got {type(values).__name__} "
-                "that is none; check its rows"
-            ) from None
+        return as_numbers(name, values).detach().to(self.network.device, self.network.dtype, copy=True)
+
+
+def _is_mask(points: Any) -> bool:
+    if isinstance(points, (list, tuple)):
+        return len(points) > 0 and all(_is_mask(point) for point in points)
+    return isinstance(points, bool) or (isinstance(points, (Tensor, np.ndarray)) and points.dtype in (torch.bool, bool))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _call(inverter: Inverter) -> str:
+    """Return the call that builds an inverter: its parts, and of its keywords those that are not the usual."""
+    parameters = list(inspect.signature(type(inverter).__init__).parameters.values())[1:]
+    parts = [getattr(inverter, parameter.name, None) for parameter in parameters]
+    inherited = [part.tolerance for part in parts if isinstance(part, Inverter)]
+    said = []
+    for parameter, value in zip(parameters, parts, strict=True):
+        if isinstance(value, Inverter):
+            said.append(_call(value))
+        elif isinstance(value, Network):
+            said.append(parameter.name)
+        elif value is not None and not _usual(value, parameter.default, inherited):
+            said.append(f"{parameter.name}={_short(value)}")
+    return f"{type(inverter).__name__}({', '.join(said)})"
+
+
+def _usual(value: Any, default: Any, inherited: list[Any]) -> bool:
+    """Whether a keyword has its default; one of a wrapper may come from a part."""
+    return _short(value) in [_short(one) for one in (inherited if default is None else [default])]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return repr(value.tolist()) if value.numel() <= 4 else f"<{value.numel()} values>"
+    return repr(value)
 
 
 def _distance(y: Tensor, target: Tensor) -> Tensor:
@@ -548,7 +619,7 @@ def _distance(y: Tensor, target: Tensor) -> Tensor:
 
 
 def _check_tolerance(tolerance: Any, network: Network) -> float | Tensor:
-    values = torch.as_tensor(tolerance, dtype=torch.float64)
+    values = as_numbers("tolerance", tolerance).to(torch.float64)
     if not bool((values.isfinite() & (values > 0)).all()):
         raise ArgumentError(f"expected a positive tolerance, got {tolerance}; give the residual that counts as met")
     try:
@@ -559,9 +630,3 @@ def _check_tolerance(tolerance: Any, network: Network) -> float | Tensor:
             "give one number"
         ) from None
     return float(values) if values.ndim == 0 else values
-
-
-def _check_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**63:
-        raise ArgumentError(f"expected a seed that is a whole number from 0 to 2^63 - 1, got {seed!r}; give one")
-    return int(seed)

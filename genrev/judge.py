@@ -7,6 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from genrev.checks import called_as
 from genrev.errors import ArgumentError
 
 _MOST_INPUTS = 10_000
@@ -33,6 +34,7 @@ class Judge:
         [1, 0]
     """
 
+    @called_as()
     def __init__(self, classifier: Any) -> None:
         if not callable(getattr(classifier, "predict", classifier)):
             raise ArgumentError(
@@ -45,6 +47,7 @@ class Judge:
         return f"Judge({self.classifier!r})"
 
     @classmethod
+    @called_as()
     def fit(cls, inputs: Tensor, labels: Tensor, *, seed: int = 0) -> Judge:
         """Train a support vector machine with Gaussian kernel on inputs that are kept for the judge.
 

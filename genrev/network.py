@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,12 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genrev.checks import called_as
 from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError, nearest
 from genrev.layers import Chain
 from genrev.noise import Noise, target_keys
+from genrev.rows import filled
 
 MEMORY = 2**28
 """Bytes that the values of one chunk of work may take."""
+
+_LIGHT = 2**16
+"""Bytes that a row of a forward pass may take for a few spare rows to cost next to nothing."""
 
 OUTPUTS = ("softmax", "sigmoid", "values")
 
@@ -38,7 +43,7 @@ class InputSpace:
         high: greatest value, likewise; inf where there is none.
 
     Raises:
-        ArgumentError: a bound is NaN, does not broadcast to the shape, or low exceeds high.
+        ArgumentError: the shape is none, or the bounds are no numbers, do not broadcast to the shape, or leave no room.
 
     Example:
         >>> space = InputSpace((2,), low=0.0, high=torch.tensor([1.0, 255.0]))
@@ -46,20 +51,22 @@ class InputSpace:
         [[0.0, 255.0]]
     """
 
+    @called_as("InputSpace((1, 28, 28), low=0.0, high=1.0)")
     def __init__(self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf) -> None:
-        self.shape = tuple(int(size) for size in ([shape] if isinstance(shape, (int, np.integer)) else shape))
-        if any(size < 1 for size in self.shape):
-            raise ArgumentError(
-                f"expected an input shape of positive sizes, got {self.shape}; give the shape of one input"
-            )
+        self.shape = _sizes(shape)
         self.low, self.high = self._bound("low", low), self._bound("high", high)
         if bool((self.low > self.high).any()):
             raise ArgumentError(
                 "expected low <= high everywhere in the input space, got a low above its high; swap them"
             )
+        if bool((self.low == math.inf).any() or (self.high == -math.inf).any()):
+            raise ArgumentError(
+                "expected room for a finite input everywhere in the input space, got a low of inf or a high of -inf; "
+                "use low=-inf and high=inf where there is no bound"
+            )
 
     def _bound(self, name: str, value: float | Tensor) -> Tensor:
-        bound = torch.as_tensor(value).detach().to("cpu", torch.float64, copy=True)
+        bound = as_numbers(name, value).detach().to("cpu", torch.float64, copy=True)
         try:
             bound = bound.expand(self.shape)
         except RuntimeError:
@@ -107,6 +114,94 @@ class InputSpace:
         return (x >= self.low.to(x)) & (x <= self.high.to(x))
 
 
+def _sizes(shape: Any) -> tuple[int, ...]:
+    one = isinstance(shape, (int, np.integer))
+    sizes = [shape] if one else shape.tolist() if isinstance(shape, (Tensor, np.ndarray)) else shape
+    if not isinstance(sizes, Sequence) or isinstance(sizes, (str, bytes)):
+        raise ArgumentError(
+            f"expected an input shape as a tuple of whole numbers, got {shape!r}; write it as (1, 28, 28) or (64,)"
+        )
+    if any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in sizes):
+        raise ArgumentError(
+            f"expected an input shape of positive whole numbers, got {tuple(sizes)}; give the shape of one input, "
+            "without the batch"
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def as_numbers(name: str, values: Any) -> Tensor:
+    """Return real numbers as a dense tensor, of their own type where they are a tensor, else in double precision.
+
+    Args:
+        name: of the argument that they were given for.
+        values: numbers, None for NaN, in any nesting of lists; an array, a tensor, or a list of tensors.
+
+    Raises:
+        ArgumentError: they are no real numbers, or in no regular shape.
+
+    Example:
+        >>> as_numbers("known", [0.5, None]).tolist()
+        [0.5, nan]
+    """
+    try:
+        if isinstance(values, (list, tuple)) and values and all(isinstance(row, Tensor) for row in values):
+            values = torch.stack([row.detach() for row in values])
+        if not isinstance(values, Tensor):
+            return torch.from_numpy(_array(values))
+        if values.is_complex() or values.is_meta:
+            raise TypeError
+        return values if values.layout is torch.strided else values.to_dense()
+    except (TypeError, ValueError, RuntimeError):
+        got = f"{values.dtype} on {values.device}" if isinstance(values, Tensor) else _kind(values)
+        raise ArgumentError(
+            f"expected {name} as real numbers in a list, array or tensor of regular shape, got {got}; "
+            "convert them, and give every row as many"
+        ) from None
+
+
+def _kind(values: Any) -> str:
+    """Return what was given instead of numbers: itself where it is short."""
+    text = repr(values)
+    return text if len(text) <= 40 and "\n" not in text else f"{type(values).__name__} that is none of these"
+
+
+def _array(values: Any) -> np.ndarray:
+    array = np.array(values)
+    if array.dtype.kind not in "biuf":
+        # None among numbers is a gap, as NaN is; None alone is an argument that was forgotten.
+        gaps = array.dtype.kind == "O" and array.ndim > 0
+        if not gaps or not all(value is None or isinstance(value, (int, float, np.number)) for value in array.flat):
+            raise TypeError
+    return array.astype(np.float64)
+
+
+def wrong_inputs(name: str, shape: Sequence[int], network: Network) -> ArgumentError:
+    """Return what is wrong with inputs of another shape than the network's, and the way to mend it that makes sense.
+
+    Args:
+        name: of the argument that they were given for.
+        shape: theirs.
+        network: whose inputs they should be.
+
+    Example:
+        >>> str(wrong_inputs("inputs", (9, 2), Network(nn.Linear(4, 3), space=InputSpace((4,)))))
+        'expected inputs of shape (n, 4), got (9, 2); give inputs of this network, one a row'
+    """
+    right, shape = network.space.shape, tuple(shape)
+    rows = ", ".join(["n", *map(str, right)])
+    got, remedy = f"{shape}", "give inputs of this network, one a row"
+    if shape and 0 in shape:
+        got, remedy = f"none, of shape {shape}", "give at least one"
+    elif shape == right:
+        remedy = "a lone input needs a batch of one around it: x[None]"
+    elif shape[1:] == network.output_shape:
+        got = f"{shape}, the shape of the network's outputs"
+        remedy = "give inputs: outputs are targets, for reconstruct"
+    elif len(shape) > 1 and math.prod(shape[1:]) == math.prod(right):
+        remedy = f"write x.reshape({', '.join(['-1', *map(str, right)])}) if its values are in that order"
+    return ArgumentError(f"expected {name} of shape ({rows}), got {got}; {remedy}")
+
+
 class _Reached(Exception):  # noqa: N818  (carries a value out of a forward pass; nothing went wrong)
     def __init__(self, output: Any) -> None:
         self.output = output
@@ -132,18 +227,21 @@ class Network:
         ('sigmoid', (2,), (3, 2))
     """
 
+    @called_as("Network(module, space=InputSpace((1, 28, 28), low=0.0, high=1.0)), with the shape of one input")
     def __init__(self, module: nn.Module, *, space: InputSpace, outputs: str | None = None) -> None:
         if not isinstance(module, nn.Module):
             raise ArgumentError(
-                f"expected a torch.nn.Module, got {type(module).__name__}; use Network.from_weights for plain arrays"
+                f"expected a torch.nn.Module, got {_what(module)}; write a function as the forward of a "
+                "module, and use Network.from_weights for plain arrays"
             )
         if not isinstance(space, InputSpace):
             raise ArgumentError(
-                f"expected an InputSpace, got {type(space).__name__}; write InputSpace(shape, low, high)"
+                f"expected an InputSpace, got {type(space).__name__}; write space=InputSpace(shape, low, high)"
             )
         if outputs is not None and outputs not in OUTPUTS:
             raise ArgumentError(
-                f"expected outputs to be one of {', '.join(OUTPUTS)}, got {outputs!r}{nearest(str(outputs), OUTPUTS)}"
+                f"expected outputs to be one of {', '.join(OUTPUTS)}, got {outputs!r}"
+                f"{nearest(str(outputs), OUTPUTS) or '; leave it out to have it read from the last module'}"
             )
         self._setup(module, space, outputs, head=None, stop=None)
 
@@ -153,6 +251,7 @@ class Network:
         self.module, self.space = module, space
         # Behind the module, and the name of the submodule it ends at: None for most.
         self.head, self.stop = head, stop
+        _expect_weights(module)
         parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
         self.dtype = torch.float32 if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
@@ -164,6 +263,7 @@ class Network:
         return self
 
     @classmethod
+    @called_as("Network.from_weights([W1, W2], [b1, b2]), W of shape (outputs, inputs)")
     def from_weights(
         cls,
         weights: Sequence[Any],
@@ -212,6 +312,7 @@ class Network:
             )
         return object.__new__(Network)._setup(self.module, self.space, None, head, self.stop)
 
+    @called_as()
     def until(self, name: str) -> Network:
         """Return the part of the network from its input to the output of one of its modules, again a network.
 
@@ -220,7 +321,8 @@ class Network:
 
         Raises:
             UnknownNameError: there is no such module.
-            LayerError: the module does not run exactly once, or gives no batch of numbers.
+            LayerError: the module does not run exactly once, or not before the end of this network.
+            ArgumentError: it gives no batch of numbers.
 
         Example:
             >>> network = Network(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), space=InputSpace((4,)))
@@ -228,27 +330,38 @@ class Network:
             (3,)
         """
         modules = dict(self.module.named_modules())
-        if not name or name not in modules:
+        if not isinstance(name, str) or not name or name not in modules:
             names = [known for known in modules if known]
             raise UnknownNameError(
-                f"expected the name of a module ({', '.join(names)}), got {name!r}{nearest(str(name), names)}"
+                f"expected the name of a module ({', '.join(names)}), got {name!r}"
+                f"{nearest(str(name), names) or '; see module.named_modules()'}"
+            )
+        if self.stop is not None and not self._calls(modules[name], self._run):
+            raise LayerError(
+                f"expected a module that is done before {self.stop!r}, where this network ends, got {name!r}; "
+                "take it from the whole network"
             )
         self._check_runs_once(name, modules[name])
         return object.__new__(Network)._setup(self.module, self.space, None, None, name)
 
     def _check_runs_once(self, name: str, module: nn.Module) -> None:
+        calls = self._calls(module, self.module)
+        if calls != 1:
+            raise LayerError(
+                f"expected module {name!r} to run once in a forward pass, got {calls} times; "
+                "choose a module that runs once, or give each use a module of its own"
+            )
+
+    def _calls(self, module: nn.Module, forward: Callable[[Tensor], Any]) -> int:
+        """Return how often a module runs to its end in a forward pass."""
         calls: list[Any] = []
         with self.frozen(), torch.no_grad():
             handle = module.register_forward_hook(lambda *call: calls.append(call[2]))
             try:
-                self.module(self._probe_input())
+                forward(self._probe_input())
             finally:
                 handle.remove()
-        if len(calls) != 1:
-            raise LayerError(
-                f"expected module {name!r} to run once in a forward pass, got {len(calls)} times; "
-                "choose a module that runs once, or give each use a module of its own"
-            )
+        return len(calls)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return f(x), differentiable in x.
@@ -258,22 +371,68 @@ class Network:
 
         Returns:
             ``(batch, *output_shape)``.
-        """
-        with self.frozen():
-            return self._forward(x)
 
-    def evaluate(self, x: Tensor) -> Tensor:
-        """Return f(x) without gradients, in chunks that keep to the memory bound.
+        Raises:
+            ArgumentError: the module does not run on x, because of its type or shape.
+        """
+        try:
+            with self.frozen():
+                return self._forward(x)
+        except GenrevError:
+            raise
+        except Exception as error:
+            wrong = self._misfit(x)
+            if wrong is None:
+                raise
+            raise wrong from error
+
+    def rowwise(self, x: Tensor) -> Tensor:
+        """Return f(x), differentiable in x, with each row rounded as it would be beside any others.
 
         Args:
-            x: ``(batch, *space.shape)``, converted to the network's dtype and device.
+            x: ``(batch, *space.shape)``.
 
         Returns:
             ``(batch, *output_shape)``.
         """
-        x = x.detach().to(self.device, self.dtype)
-        with self.frozen(), torch.no_grad():
-            return torch.cat([self._forward(part) for part in x.split(self.rows_at_once())])
+        with self.frozen():
+            return self._forward(self._filled(x))[: len(x)]
+
+    def _filled(self, x: Tensor) -> Tensor:
+        return filled(x) if self.row_bytes <= _LIGHT else x
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return f(x) without gradients, row by row as `rowwise` does, in chunks that keep to the memory bound.
+
+        Args:
+            x: ``(batch, *space.shape)``, converted to the network's dtype and device; lists and arrays will do.
+
+        Returns:
+            ``(batch, *output_shape)``.
+
+        Raises:
+            ArgumentError: x is no batch of inputs.
+        """
+        x = as_numbers("x", x).detach().to(self.device, self.dtype)
+        if tuple(x.shape[1:]) != self.space.shape or x.ndim == 0:
+            raise wrong_inputs("x", x.shape, self)
+        with torch.no_grad():
+            return torch.cat([self.rowwise(part) for part in x.split(self.rows_at_once())])
+
+    def _misfit(self, x: Any) -> ArgumentError | None:
+        """Return why the module can't run on x, if that is x's doing."""
+        if not isinstance(x, Tensor):
+            return ArgumentError(
+                f"expected x as a tensor, got {type(x).__name__}; convert it, or use network.evaluate, which does"
+            )
+        if tuple(x.shape[1:]) != self.space.shape:
+            return wrong_inputs("x", x.shape, self)
+        if x.dtype != self.dtype or x.device != self.device:
+            return ArgumentError(
+                f"expected x as {self.dtype} on {self.device}, got {x.dtype} on {x.device}; convert it, or use "
+                "network.evaluate, which does"
+            )
+        return None
 
     def rows_at_once(self, extra: int = 0) -> int:
         """Return how many rows of work fit the memory bound.
@@ -284,7 +443,7 @@ class Network:
         return max(1, MEMORY // (self.row_bytes + extra))
 
     def before_link(self, x: Tensor) -> tuple[Tensor, nn.Module | None]:
-        """Return the values that enter the last monotone activation, and that activation.
+        """Return the values that enter the last monotone activation, row by row as `rowwise` does, and that activation.
 
         Behind a saturated sigmoid or softmax residuals say next to nothing; before it they are well scaled.
 
@@ -294,11 +453,12 @@ class Network:
         Returns:
             ``(batch, *output_shape)``, and the activation: None where the outputs are the values themselves.
         """
+        rows, x = len(x), self._filled(x)
         with self.frozen():
             if self.head is not None:
-                return self._body(x), self.head
+                return self._body(x)[:rows], self.head
             if self._link is None:
-                return self._before_function(self._body(x))
+                return self._before_function(self._body(x)[:rows])
             entering: list[Tensor] = []
 
             def keep(module: nn.Module, args: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
@@ -310,7 +470,7 @@ class Network:
                 self._body(x)
             finally:
                 handle.remove()
-            return entering[-1], self._link
+            return entering[-1][:rows], self._link
 
     def _before_function(self, y: Tensor) -> tuple[Tensor, nn.Module | None]:
         """Undo a softmax or sigmoid that is no module: the user said it is there."""
@@ -424,7 +584,8 @@ class Network:
                 cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 raise ArgumentError(
                     f"expected a module that runs on inputs of shape (batch, {', '.join(map(str, self.space.shape))}), "
-                    f"got an error from it ({cause}); check the input space's shape"
+                    f"got an error from it ({cause}); check the input space's shape, "
+                    "and that the module runs on such a batch"
                 ) from error
         if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != 1 or not y.is_floating_point():
             got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, Tensor) else type(y).__name__
@@ -463,6 +624,23 @@ class Network:
             f"Network({type(self.module).__name__}, {self.space}, outputs={self.outputs!r}, "
             f"output_shape={self.output_shape}{part})"
         )
+
+
+def _what(thing: Any) -> str:
+    """Return what something is: for a class its name, which its type would hide."""
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
+def _expect_weights(module: nn.Module) -> None:
+    for name, values in [*module.named_parameters(), *module.named_buffers()]:
+        if nn.parameter.is_lazy(values):
+            raise ArgumentError(
+                f"expected a module whose weights are there, got the lazy {name!r}; run it once on a batch of inputs"
+            )
+        if values.is_meta:
+            raise ArgumentError(
+                f"expected a module whose weights are in memory, got {name!r} on the device 'meta'; load its weights"
+            )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

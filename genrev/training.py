@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from genrev.checks import real, whole
 from genrev.errors import GenrevError
 
 
@@ -20,6 +21,11 @@ class History:
         training: mean loss of each epoch.
         validation: loss on the validation share after each epoch; empty without one.
         best: the epoch, from 0, whose weights were kept.
+
+    Example:
+        >>> history = History(training=[0.9, 0.4, 0.3], validation=[1.0, 0.5, 0.7], best=1)
+        >>> history.validation[history.best]
+        0.5
     """
 
     training: list[float] = field(default_factory=list)
@@ -34,6 +40,14 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     Args:
         seed: non-negative integer.
         device: whose generator is used beside the CPU's.
+
+    Example:
+        >>> with seeded(0):
+        ...     one = torch.rand(3)
+        >>> with seeded(0):
+        ...     again = torch.rand(3)
+        >>> torch.equal(one, again)
+        True
     """
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
@@ -74,6 +88,7 @@ def train(
         The losses by epoch.
 
     Raises:
+        ArgumentError: a count, a rate or a weight is out of range.
         GenrevError: the loss is not finite.
 
     Reference:
@@ -82,12 +97,14 @@ def train(
     Example:
         >>> x = torch.linspace(-1, 1, 64)[:, None]
         >>> model = nn.Linear(1, 1)
-        >>> history = train(model, lambda rows: (model(x[rows]) - 3 * x[rows])[:, 0] ** 2, 64, epochs=200, rate=0.05)
-        >>> round(float(model.weight))
+        >>> history = train(model, lambda rows: (model(x[rows]) - 3 * x[rows])[:, 0] ** 2, 64, epochs=60, rate=0.2)
+        >>> round(model.weight.item())
         3
     """
     from tqdm import tqdm
 
+    epochs, batch_size = whole("epochs", epochs, least=0), whole("batch_size", batch_size)
+    rate, weight_decay = real("rate", rate, above=True), real("weight_decay", weight_decay)
     device = next(model.parameters()).device
     held = int(size * validation) if size >= 10 else 0
     history = History()

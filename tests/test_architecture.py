@@ -17,7 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom: a room may import from its own and from those below.
 FLOORS = [
     ["errors"],
-    ["noise", "files", "metrics"],
+    ["checks"],
+    ["noise", "rows", "files", "metrics"],
     ["layers"],
     ["models"],
     ["network"],

@@ -60,6 +60,30 @@ def test_widths_that_do_not_fit_the_data_are_refused(layers):
         train_classifier(LETTERS, layers=layers, activation="sigmoid")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"layers": 3}, r"layers as a tuple of widths, got 3"),
+        ({"dataset": LETTERS.inputs}, r"expected a Dataset, got Tensor"),
+        ({"epochs": "many"}, "epochs to be a whole number"),
+        ({"batch_size": 0}, "batch_size to be a whole number"),
+        ({"rate": 0.0}, "rate to be a finite number above 0"),
+        ({"weight_decay": -1.0}, "weight_decay to be"),
+        ({"seed": -1}, "a seed"),
+        ({"layer": (1024, 2)}, "did you mean 'layers'"),
+    ],
+)
+def test_what_can_not_train_is_refused(wrong, words):
+    right = {"dataset": LETTERS, "layers": (1024, 2), "activation": "sigmoid", "epochs": 1}
+    with pytest.raises(ArgumentError, match=words):
+        train_classifier(**{**right, **wrong})
+
+
+def test_what_a_training_lacks_is_named():
+    with pytest.raises(ArgumentError, match="expected layers= and activation= in a call of train_classifier"):
+        train_classifier(LETTERS)
+
+
 def test_a_last_activation_without_probabilities_is_refused():
     with pytest.raises(ArgumentError, match="softmax or sigmoid"):
         train_classifier(LETTERS, layers=(1024, 8, 2), activation="relu")

@@ -14,9 +14,10 @@ import torch
 
 from genrev import Comparison, Network, load, save
 from genrev.classifiers import train_classifier
-from genrev.cli import COMMANDS, compare, demo, main, steps
+from genrev.cli import COMMANDS, compare, demo, main, picture, steps
 from genrev.cli.demo import run_demo
 from genrev.cli.words import asked_table, legend
+from genrev.comparison import Answer
 from genrev.data import xo
 from genrev.inverter import Outcome
 from genrev.inverters import RetrievalInverter
@@ -140,12 +141,29 @@ def test_an_unknown_method_is_refused_with_the_nearest(capsys):
 
 
 @pytest.mark.usefixtures("no_work")
-def test_a_method_that_cannot_refine_is_refused(capsys):
-    refused(capsys, "compare", "--methods", "newton+pinv")
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        ("newton+pinv", "got 'pinv' in 'newton+pinv'; did you mean 'pinv+newton'?"),
+        ("cvae+decoder", "(gradient, newton), got 'decoder' in 'cvae+decoder'; name one of those"),
+        ("newton+cvae", "did you mean 'cvae+newton'?"),
+        ("newton+foo", "got 'foo' in 'newton+foo'; choose one of them"),
+        ("newton+caev", "got 'caev' in 'newton+caev'; did you mean 'cvae'?"),
+        ("cvae+", "got '' in 'cvae+'"),
+        ("newton cvae", "name them one by one, or write 'cvae+newton' for"),
+        ("", "expected at least one method, got none; name some, as in pinv,"),
+        (" , ", "expected at least one method, got none"),
+    ],
+)
+def test_methods_that_can_not_be_built_are_refused_with_what_was_meant(methods, words, capsys):
+    assert words in refused(capsys, "compare", "--methods", methods)
+    assert os.listdir() == []
 
 
-def test_unknown_data_are_refused_with_the_nearest_and_nothing_is_left(capsys):
-    assert "did you mean 'digits'?" in refused(capsys, "compare", "--data", "digit")
+@pytest.mark.parametrize("data", ["digit", "digitz"])
+def test_unknown_data_are_refused_with_all_and_the_nearest_and_nothing_is_left(data, capsys):
+    said = refused(capsys, "compare", "--data", data)
+    assert f"expected data of xo, digits, idx:FOLDER, got {data!r}; did you mean 'digits'?" in said
     assert os.listdir() == []
 
 
@@ -165,14 +183,15 @@ def test_a_seed_out_of_range_is_refused(command, capsys):
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize("command", ["demo", "compare"])
 def test_an_output_folder_without_a_parent_is_refused(command, capsys):
-    assert "No such file" in refused(capsys, command, "--out", "nowhere/out")
+    said = refused(capsys, command, "--out", "nowhere/out")
+    assert f"got no folder {os.path.join(os.getcwd(), 'nowhere')!r}; make it first" in said
 
 
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize("command", ["demo", "compare"])
 def test_a_file_in_the_place_of_the_output_folder_is_refused_and_stays(command, capsys):
     Path("out").write_text("mine")
-    refused(capsys, command, "--out", "out")
+    assert "got a file at" in refused(capsys, command, "--out", "out")
     assert Path("out").read_text() == "mine"
 
 
@@ -217,6 +236,28 @@ def test_the_methods_that_are_compared_by_default_can_be_built():
     steps.check_methods(steps.METHODS)
 
 
+def test_what_begins_is_said_before_it_is_done_where_no_bar_can_show_it(capsys):
+    letters = xo(40)
+    network = train_classifier(letters, layers=(1024, 4, 2), activation="sigmoid", epochs=1)
+    steps.fit_methods(["pinv", "cvae"], network, letters.inputs, keywords=QUICK)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "  fitting cvae to 40 inputs"
+    assert said[1].startswith("  cvae learned from 40 inputs")
+
+
+@pytest.mark.parametrize(("out", "err", "said"), [(True, True, False), (False, True, True), (True, False, True)])
+def test_a_terminal_that_shows_bars_is_not_told_twice_what_begins(out, err, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: out)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: err)
+    steps.announce("  fitting cvae to 40 inputs")
+    assert bool(capsys.readouterr().out) == said
+
+
+def test_what_begins_reaches_a_file_at_once():
+    code = "import os\nfrom genrev.cli import steps\nsteps.announce('fitting')\nos._exit(0)"
+    assert python(code).stdout == "fitting\n"
+
+
 # The commands at work.
 
 
@@ -225,6 +266,11 @@ def test_compare_prints_the_table_and_saves_report_and_network(capsys):
     assert main(["compare", "--data", "digits", *options]) == 0
     said = capsys.readouterr().out
     assert "retrieval" in said
+    assert said.index("training the network") < said.index("network 64-128-64-10 learned")
+    assert said.index("training the judge") < said.index("judge learned")
+    assert (
+        said.index("training the judge") < said.index("\nmethod ") < said.index("\nrecall ") < said.index("\ncoverage ")
+    )
     assert os.path.join("out", "report.html") in said
     rows = json.loads(Path("out/comparison.json").read_text(encoding="utf-8"))["rows"]
     assert [row["inverter"] for row in rows] == ["real", "noise", "retrieval", "newton"]
@@ -275,6 +321,63 @@ def test_the_demo_explains_every_outcome_that_it_shows_and_why_the_formula_fails
     }
     assert all(f"\n{outcome} " in text for outcome in shown_outcomes)
     assert "\npinv " in text
+
+
+def test_the_demo_says_why_a_method_that_repeats_its_answer_meets_all_or_none(shown):
+    _, found = shown
+    met = next(
+        line for line in legend(found["xo"]).replace("\n" + " " * 11, " ").splitlines() if line.startswith("met ")
+    )
+    assert "pinv, retrieval and decoder draw nothing at random" in met
+    assert "one answer counts 2 times: all are met, or none" in met
+
+
+def answered(y: list[list[float]], residual: list[float], outcome: list[Outcome], **values) -> Comparison:
+    """A comparison in which one method gave one answer to each of several targets."""
+    count = len(y)
+    answer = Answer(
+        torch.rand(count, 1, 1, 2, 2), torch.tensor(y)[:, None], torch.tensor(residual)[:, None],
+        torch.tensor([int(one) for one in outcome])[:, None],
+    )  # fmt: skip
+    return Comparison(**{
+        "rows": [], "notes": {}, "inputs": answer.x[:, 0], "targets": answer.y[:, 0], "answers": {},
+        "asked": torch.tensor([[0.99, 0.01]] * count), "asked_notes": {}, "asked_answers": {"cvae": answer},
+        "tolerance": 1e-3, "names": ["X", "O"], "low": torch.zeros(1, 2, 2), "high": torch.ones(1, 2, 2), "about": {},
+        **values,
+    })  # fmt: skip
+
+
+def texts(monkeypatch, comparison: Comparison) -> dict[str, str]:
+    """Every caption of the demo's picture, and its colour."""
+    from matplotlib.axes import Axes
+
+    said: dict[str, str] = {}
+    monkeypatch.setattr(Axes, "set_xlabel", lambda axes, text, **keywords: said.__setitem__(text, keywords["color"]))
+    assert picture.draw(comparison).startswith(b"\x89PNG")
+    return said
+
+
+def test_no_two_captions_of_the_picture_read_alike_in_different_colours(monkeypatch):
+    y, residual = [[0.9906, 0.0094], [0.9912, 0.0088]], [0.0006, 0.0012]
+    said = texts(monkeypatch, answered(y, residual, [Outcome.CONVERGED, Outcome.MISSED]))
+    assert said == {
+        "0.9906  0.0094 ✓\nmet to 0.0006": picture._GOOD,
+        "0.9912  0.0088 ✗\nmissed by 0.0012": picture._BAD,
+    }
+
+
+def test_the_picture_says_every_outcome_in_words(monkeypatch):
+    count = len(Outcome)
+    said = texts(monkeypatch, answered([[0.5, 0.5]] * count, [0.49] * count, list(Outcome)))
+    words = [text.split("\n")[1].split()[0] for text in said]
+    assert words == ["met", "missed", "stalled", "limit", "diverged", "unreachable"]
+
+
+def test_the_picture_takes_a_tolerance_for_each_output_and_targets_with_any_value(monkeypatch):
+    free = {"tolerance": torch.tensor([0.5, 0.01]), "asked": torch.tensor([[0.99, float("nan")]]), "names": None}
+    assert texts(monkeypatch, answered([[0.5, 0.25]], [0.49], [Outcome.CONVERGED], **free)) == {
+        "0.500  0.250 ✓\nmet to 0.49": picture._GOOD
+    }
 
 
 def test_the_demo_that_fails_leaves_nothing(monkeypatch):

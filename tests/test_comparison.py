@@ -496,6 +496,12 @@ def test_a_folder_that_was_made_for_a_save_that_failed_is_gone(tmp_path: Path, m
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_no_path_is_an_error() -> None:
+    for use in (Comparison.load, example().save):
+        with pytest.raises(ArgumentError, match="expected a path"):
+            use(None)  # type: ignore[arg-type]
+
+
 def test_missing_truncated_and_foreign_files_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "samples.safetensors"
     example().save(tmp_path)
@@ -564,6 +570,12 @@ def mistakes() -> dict[str, dict[str, Any]]:
         "another network": {"inverters": {"newton": good, "other": NewtonInverter(other)}},
         "two tolerances": {"inverters": {"a": good, "b": NewtonInverter(network, tolerance=1e-2)}},
         "inputs of another shape": {"inputs": torch.rand(5, 4)},
+        "outputs in the place of inputs": {"inputs": torch.rand(5, 3)},
+        "a seed that is none": {"seed": None},
+        "a seed in words": {"seed": "0"},
+        "half a sample": {"samples": 1.5},
+        "names that are a number": {"names": 3},
+        "inputs in words": {"inputs": [["a"]]},
         "no inputs": {"inputs": torch.rand(0, 1, 2, 2)},
         "inputs outside": {"inputs": torch.full((5, 1, 2, 2), 2.0)},
         "inputs that are NaN": {"inputs": torch.full((5, 1, 2, 2), NAN)},
@@ -588,6 +600,30 @@ def test_a_mistake_gives_one_sentence(mistake: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         compare(network, given.pop("inverters"), given.pop("inputs"), **given)
     assert_one_sentence(str(caught.value))
+
+
+def test_inputs_of_the_wrong_shape_are_named_with_a_way_out_that_makes_sense() -> None:
+    network, data = classifier(), parts()
+    inverters = {"newton": NewtonInverter(network)}
+    outputs = network.evaluate(data["inputs"])
+    for name, values, words in (
+        ("inputs", outputs, "the shape of the network's outputs; give inputs: outputs are targets"),
+        ("reference", torch.rand(5, 4), r"x\.reshape\(-1, 1, 2, 2\)"),
+        ("training", torch.rand(5, 7), "give inputs of this network, one a row"),
+        ("inputs", torch.rand(1, 2, 2), r"x\[None\]"),
+        ("inputs", torch.rand(0, 1, 2, 2), "give at least one"),
+    ):
+        with pytest.raises(ArgumentError, match=f"expected {name} of shape .*{words}"):
+            run(network, inverters, {**data, name: values})
+
+
+def test_what_a_call_lacks_is_named_with_a_call_that_is_right() -> None:
+    network, data = classifier(), parts()
+    inverters = {"newton": NewtonInverter(network)}
+    with pytest.raises(ArgumentError, match="expected reference= and training= in a call of compare, got none; write"):
+        compare(network, inverters, data["inputs"])  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="did you mean 'training'"):
+        compare(network, inverters, data["inputs"], reference=data["reference"], trainin=data["training"])  # type: ignore[call-arg]
 
 
 def test_a_method_that_was_not_fitted_says_so_before_the_others_work() -> None:

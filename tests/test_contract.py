@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from typing import Any
 
@@ -379,6 +380,9 @@ BAD_TARGETS = {
     "sum": ([[0.5, 0.1, 0.1]], "sum to one"),
     "sum of the asked": ([[0.9, 0.9, math.nan]], "sum to one"),
     "words": ([["a", "b", "c"]], "numbers"),
+    "numbers in words": ([["0.2", "0.3", "0.5"]], "numbers"),
+    "complex numbers": (np.zeros((1, 3), dtype=complex), "numbers"),
+    "nothing": (None, "got None"),
 }
 
 
@@ -408,7 +412,8 @@ def test_bad_seeds_are_refused(name: str, seed: Any) -> None:
 
 
 BAD_INPUTS = {
-    "shape": (torch.rand(5, 6), "expected inputs of shape"),
+    "shape": (torch.rand(5, 6), r"expected inputs of shape .*x\.reshape\(-1, 1, 2, 3\)"),
+    "outputs": (torch.rand(5, 3), "the shape of the network's outputs; give inputs"),
     "one": (torch.rand(1, 1, 2, 3), "at least two"),
     "outside": (2 * torch.ones(3, 1, 2, 3), "within"),
     "nan": (torch.full((3, 1, 2, 3), math.nan), "finite"),
@@ -433,6 +438,23 @@ def test_bad_known_values_are_refused(name: str, known: Tensor) -> None:
         fitted(name).reconstruct(targets(1), known=known)
 
 
+@pytest.mark.parametrize(
+    "mask", [torch.ones(1, 2, 3, dtype=torch.bool), np.eye(2, 3, dtype=bool)[None], [[[True] * 3] * 2]]
+)
+def test_a_mask_in_the_place_of_known_values_is_refused(mask: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"got only true and false; .*torch\.where\(mask"):
+        fitted("newton").reconstruct(targets(1), known=mask)
+
+
+def test_lists_of_tensors_and_gaps_in_lists_are_read() -> None:
+    inverter, target = fitted("newton"), targets(2)
+    listed = inverter.reconstruct([row.requires_grad_() for row in target.clone()], seed=0)
+    assert near(listed.x, inverter.reconstruct(target, seed=0).x)
+    assert near(inverter.reconstruct(target.to_sparse(), seed=0).x, listed.x)
+    some = inverter.reconstruct([[0.5, None, None]], seed=0)
+    assert near(some.x, inverter.reconstruct([[0.5, math.nan, math.nan]], seed=0).x)
+
+
 @pytest.mark.parametrize("start", [torch.rand(2, 2), torch.full((1, 2, 3), 3.0), torch.full((1, 2, 3), math.nan)])
 def test_bad_starts_are_refused(start: Tensor) -> None:
     with pytest.raises(ArgumentError, match="start"):
@@ -445,7 +467,37 @@ def test_an_unknown_keyword_is_refused_with_the_nearest(name: str) -> None:
         INVERTERS[name](network(), tolerence=1e-3)
 
 
-@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan, math.inf, [1e-3, 1e-3]])
+@pytest.mark.parametrize("name", INVERTERS)
+def test_a_call_that_does_not_fit_is_refused_with_one_that_does(name: str) -> None:
+    kind = INVERTERS[name]
+    with pytest.raises(ArgumentError, match=rf"expected network in a call of {kind.__name__}, got none; write"):
+        kind()  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="give the others by name: tolerance="):
+        kind(network(), 1e-3)  # type: ignore[misc]
+    inverter = make(name, network())
+    with pytest.raises(ArgumentError, match="did you mean 'samples'"):
+        inverter.reconstruct(targets(1), sample=3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match=r"expected target .*reconstruct\(target\)"):
+        inverter.reconstruct()  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="give the others by name: seed="):
+        inverter.fit(inputs(), targets())  # type: ignore[misc]
+    with pytest.raises(ArgumentError, match="expected what reconstruct returned, got int"):
+        inverter.explain(3)  # type: ignore[arg-type]
+
+
+def test_a_method_from_outside_refuses_likewise() -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'tolerance'"):
+        Silly(network(), tolerence=1.0)  # type: ignore[call-arg]
+
+
+@every
+def test_an_inverter_can_be_copied(name: str) -> None:
+    inverter = fitted(name)
+    for twin in (copy.copy(inverter), copy.deepcopy(inverter)):
+        assert near(twin.reconstruct(targets(2), seed=0).x, inverter.reconstruct(targets(2), seed=0).x)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan, math.inf, [1e-3, 1e-3], "small", None, [1e-3, [1e-3]], 1j])
 def test_a_bad_tolerance_is_refused(tolerance: Any) -> None:
     with pytest.raises(ArgumentError, match="tolerance"):
         build("newton", network(), tolerance=tolerance)
@@ -458,6 +510,33 @@ def test_an_unknown_method_is_refused_with_the_nearest() -> None:
         INVERTERS["cvea"]
     with pytest.raises(GenrevError):
         build("cvae+newtom", network())
+
+
+@pytest.mark.parametrize("name", ["", "cvae+", "newton,cvae", "newton+cvae", "decoder+retrieval", "foo", 3, None, []])
+def test_a_name_that_builds_nothing_is_refused_in_a_sentence(name: Any) -> None:
+    with pytest.raises(GenrevError, match=r"^expected .*, got .*; "):
+        build(name, network())
+
+
+def test_names_joined_otherwise_are_told_how() -> None:
+    with pytest.raises(UnknownNameError, match=r"got 'newton,cvae'; name them one by one, or write 'cvae\+newton'"):
+        build("newton,cvae", network())
+    with pytest.raises(ArgumentError, match=r"got 'cvae' in 'newton\+cvae'; did you mean 'cvae\+newton'\?"):
+        build("newton+cvae", network())
+
+
+def numbers_taken() -> list[tuple[str, str]]:
+    """Every number that a method of the table takes by a keyword of its own."""
+    kept = [(name, INVERTERS[name](network()).arguments()) for name in INVERTERS]
+    numbers = [(name, key) for name, keywords in kept for key, value in keywords.items() if type(value) in (int, float)]
+    return [(name, key) for name, key in numbers if key != "tolerance"]
+
+
+@pytest.mark.parametrize("wrong", [-1, "a", math.nan, True, None])
+@pytest.mark.parametrize(("name", "keyword"), numbers_taken())
+def test_a_number_that_is_none_is_refused_by_its_name(name: str, keyword: str, wrong: Any) -> None:
+    with pytest.raises(ArgumentError, match=f"^expected {keyword} to be .*, got .*; give "):
+        build(name, network(), **{keyword: wrong})
 
 
 def test_a_module_instead_of_a_network_is_refused() -> None:
@@ -515,6 +594,48 @@ def test_a_solver_without_steps_left_has_reached_its_limit() -> None:
 def test_every_outcome_has_a_sentence_with_cause_and_remedy(outcome: Outcome) -> None:
     assert outcome.sentence.endswith(".")
     assert outcome == Outcome.CONVERGED or ":" in outcome.sentence
+
+
+# What is printed
+
+
+def test_counts_of_outcomes_are_printed_by_name() -> None:
+    extreme = torch.tensor([[1.0, 0.0, 0.0]])
+    found = fitted("newton").reconstruct(torch.cat([targets(1), extreme]), samples=2, seed=0)
+    assert str(found.outcomes()) == "{CONVERGED: 2, STALLED: 2}"
+    assert found.outcomes() == {Outcome.CONVERGED: 2, Outcome.STALLED: 2}
+    assert f"{Outcome.MISSED} {Outcome.MISSED:d}" == "MISSED 1"
+
+
+def test_an_inversion_is_printed_in_one_line() -> None:
+    found = fitted("pinv").reconstruct(targets(1), seed=3)
+    assert repr(found).startswith("Inversion(1 target x 1 sample: 1 ")
+    assert repr(found).endswith(", seed 3)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_inverter_is_printed_in_one_line_whether_it_is_fitted_or_not(name: str) -> None:
+    inverter = make(name, network())
+    for state in ("not fitted", "fitted"):
+        text = repr(inverter)
+        assert "\n" not in text
+        assert text.startswith(type(inverter).__name__)
+        assert text.endswith(f") {state}" if inverter.traits.learns else ")")
+        inverter.fit(inputs())
+
+
+def test_an_inverter_is_printed_with_the_keywords_that_are_not_the_usual() -> None:
+    net = network()
+    assert repr(build("newton", net)) == "NewtonInverter(network)"
+    assert repr(build("newton", net, tolerance=0.01, steps=7)) == "NewtonInverter(network, tolerance=0.01, steps=7)"
+    assert repr(build("cvae+newton", net)) == "Refined(CVAEInverter(network), NewtonInverter(network)) not fitted"
+    loose = torch.tensor([0.1, 0.2, 0.3])
+    refined = Refined(build("cvae", net), build("newton", net, tolerance=loose), tolerance=0.5)
+    assert repr(BestOf(refined, 3)) == (
+        "BestOf(Refined(CVAEInverter(network), NewtonInverter(network, tolerance=[0.1, 0.2, 0.3]), tolerance=0.5), "
+        "n=3) not fitted"
+    )
+    assert repr(Silly(net)) == "Silly(network)"
 
 
 def test_different_targets_give_different_inputs() -> None:

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from genrev.equation import Equation, log_odds, moved_inside
+from genrev.inverter import Outcome
+from genrev.inverters import BestOf
+from genrev.inverters.gradient import GradientInverter
+from genrev.inverters.newton import NewtonInverter
+from genrev.inverters.retrieval import RetrievalInverter
 from genrev.network import InputSpace, Network
 from genrev.solvers import jacobian
 
@@ -230,6 +235,49 @@ def test_outputs_that_are_not_finite_are_infinitely_far() -> None:
     net = network("values")
     ask = equation(net, torch.zeros(2, 4))
     assert ask.share(torch.tensor([[0.0, math.nan, 0.0, 0.0], [0.0, 0.0, math.inf, 0.0]])).tolist() == [math.inf] * 2
+
+
+def test_an_output_that_is_not_finite_is_infinitely_far_even_where_it_is_not_asked() -> None:
+    ask = equation(network("values"), torch.tensor([[0.0, math.nan, math.nan, 0.0]] * 3))
+    y = torch.tensor([[0.0, math.nan, 0.0, 0.0], [0.0, 0.0, -math.inf, 0.0], [0.0, 9.0, -9.0, 0.0]])
+    assert ask.share(y).tolist() == [math.inf, math.inf, 0.0]
+
+
+def logarithm() -> Network:
+    """The second output is no number in half of the space."""
+
+    class Log(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([2 * x[:, 0], x[:, 1].log()], 1)
+
+    return Network(Log(), space=InputSpace((2,), -1.0, 1.0))
+
+
+def test_an_output_that_is_no_number_leaves_no_row_done_although_it_is_not_asked() -> None:
+    net = logarithm()
+    ask = equation(net, torch.tensor([[0.5, math.nan]] * 3))
+    residual, share, slopes = jacobian(ask, torch.tensor([[0.25, 0.5], [0.25, -0.5], [0.75, -0.5]]))
+    assert share.tolist() == [0.0, math.inf, math.inf]
+    assert residual[0].tolist() == [0.0, 0.0]
+    assert bool(residual[1].isnan().all())
+    # What is not met yet still says where to go.
+    assert residual[2].tolist() == [1.0, 0.0]
+    assert slopes[2].tolist() == [[2.0, 0.0], [0.0, 0.0]]
+
+
+def test_solvers_and_choosers_leave_inputs_whose_unasked_outputs_are_no_numbers() -> None:
+    net, target = logarithm(), [[0.5, math.nan]]
+    data = 2 * torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) - 1
+    for inverter in (NewtonInverter(net), BestOf(GradientInverter(net, steps=200), 8), RetrievalInverter(net)):
+        found = inverter.fit(data).reconstruct(target, samples=6, seed=0)
+        assert bool(found.y.isfinite().all()), inverter
+    assert bool(NewtonInverter(net).fit(data).reconstruct(target, samples=6, seed=0).converged.all())
+
+
+def test_what_is_no_number_in_an_unasked_output_has_diverged() -> None:
+    found = NewtonInverter(logarithm(), restarts=0).reconstruct([[0.5, math.nan]], start=[0.0, -0.5], seed=0)
+    assert found.outcome.item() == Outcome.DIVERGED
+    assert found.residual.item() == math.inf
 
 
 # Batches

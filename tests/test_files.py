@@ -100,10 +100,17 @@ def test_a_folder_named_from_here_is_unmade_though_the_work_went_elsewhere(
 
 def test_a_place_that_can_be_no_folder_is_a_file_error_and_stays(tmp_path: Path) -> None:
     write_bytes(tmp_path / "mine", b"mine")
-    for place in (tmp_path / "no" / "such", tmp_path / "mine", tmp_path / "mine" / "below", f"{tmp_path}/a\0b"):
+    for place, cause in (
+        (tmp_path / "no" / "such", f"got no folder {str(tmp_path / 'no')!r}; make it first"),
+        (tmp_path / "mine", f"got a file at {str(tmp_path / 'mine')!r}; choose another"),
+        (tmp_path / "mine" / "below", f"got a file at {str(tmp_path / 'mine')!r}; choose another"),
+        (tmp_path / "mine" / "far" / "below", f"got a file at {str(tmp_path / 'mine')!r}; choose another"),
+        (f"{tmp_path}/a\0b", "got 'embedded null byte'; choose another"),
+    ):
         with pytest.raises(FileError) as caught, output_folder(place):
             pass
         assert_one_sentence(str(caught.value))
+        assert cause in str(caught.value)
     assert os.listdir(tmp_path) == ["mine"]
     assert (tmp_path / "mine").read_bytes() == b"mine"
 
@@ -114,8 +121,9 @@ def test_a_folder_that_may_not_be_written_to_is_a_file_error_and_unmade_if_it_is
     (tmp_path / "old").mkdir()
     monkeypatch.setattr(tempfile, "TemporaryFile", failing(errno.EACCES))
     for name in ("old", "new"):
-        with pytest.raises(FileError, match="Permission denied"), output_folder(tmp_path / name):
+        with pytest.raises(FileError) as caught, output_folder(tmp_path / name):
             pass
+        assert f"got 'Permission denied' in {str(tmp_path / name)!r}; choose another path, or" in str(caught.value)
     assert os.listdir(tmp_path) == ["old"]
 
 
@@ -211,7 +219,7 @@ def test_an_interrupt_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypat
 
 
 def test_a_missing_folder_is_a_file_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="create it first") as caught:
+    with pytest.raises(FileError, match=r"got no folder '.*missing'; make it first") as caught:
         write_bytes(tmp_path / "missing" / "file", b"")
     assert_one_sentence(str(caught.value))
 
@@ -225,9 +233,19 @@ def test_a_folder_in_the_way_is_a_file_error_and_stays(tmp_path: Path) -> None:
 
 def test_a_path_below_a_file_is_a_file_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(FileError):
+    with pytest.raises(FileError, match=r"got a file at '.*file'; choose another path"):
         write_bytes(tmp_path / "file" / "below", b"")
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("path", [None, 3, 1.5, ["folder"]])
+def test_what_is_no_path_is_an_argument_error(path: Any) -> None:
+    for use in (lambda: write_bytes(path, b""), lambda: read_tensors(path), lambda: read_header(path)):
+        with pytest.raises(ArgumentError, match=r"expected a path as a string or a pathlib\.Path") as caught:
+            use()
+        assert_one_sentence(str(caught.value))
+    with pytest.raises(ArgumentError), output_folder(path):
+        pass
 
 
 def test_a_path_with_a_null_is_a_file_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genrev.errors import ArgumentError, LayerError, UnknownNameError
+from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError
 from genrev.network import InputSpace, Network
 
 
@@ -89,6 +89,12 @@ def test_a_lone_size_is_a_shape() -> None:
     assert InputSpace(3).shape == InputSpace(np.int64(3)).shape == InputSpace([3]).shape == (3,)  # type: ignore[arg-type]
 
 
+def test_a_space_without_its_shape_shows_what_to_write() -> None:
+    with pytest.raises(ArgumentError, match=r"expected shape in a call of InputSpace.*write InputSpace\(\(") as error:
+        InputSpace()  # type: ignore[call-arg]
+    assert_one_sentence(error)
+
+
 def test_the_middle_is_the_centre_the_finite_end_or_zero() -> None:
     space = InputSpace(
         (4,), torch.tensor([0.0, -math.inf, 3.0, -math.inf]), torch.tensor([1.0, -2.0, math.inf, math.inf])
@@ -129,11 +135,26 @@ def test_nan_stays_in_a_projection_and_is_not_contained() -> None:
         ((2,), {"low": torch.tensor([0.0, 2.0]), "high": 1.0}),
         ((2,), {"low": torch.zeros(3)}),
         ((2, 3), {"high": torch.zeros(2)}),
+        ((2,), {"low": math.inf}),
+        ((2,), {"low": math.inf, "high": math.inf}),
+        ((2,), {"low": -math.inf, "high": -math.inf}),
+        ((2,), {"low": torch.tensor([0.0, math.inf])}),
+        ((2,), {"low": "zero"}),
+        ((2,), {"low": None}),
+        ((2,), {"low": [0, [1]]}),
+        ((2,), {"high": 1j}),
         ((0,), {}),
         ((3, -1), {}),
+        ("4", {}),
+        (4.0, {}),
+        (True, {}),
+        (None, {}),
+        ((4.5,), {}),
+        ((None, 3), {}),
+        (("a",), {}),
     ],
 )
-def test_bounds_that_make_no_space_give_one_sentence(shape: tuple[int, ...], bounds: dict[str, Any]) -> None:
+def test_what_makes_no_space_gives_one_sentence(shape: Any, bounds: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError) as error:
         InputSpace(shape, **bounds)
     assert_one_sentence(error)
@@ -302,6 +323,29 @@ def test_evaluate_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("genrev.network.MEMORY", 5 * network.row_bytes)
     assert network.rows_at_once() == 5
     torch.testing.assert_close(network.evaluate(x), whole, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 13])
+@pytest.mark.parametrize("last", [(), (nn.Sigmoid(),), (nn.ReLU(),), (nn.Softmax(-1),)])
+def test_rows_go_through_in_even_numbers_whatever_was_asked_for(last: tuple[nn.Module, ...], count: int) -> None:
+    network = small(*last)
+    x = torch.rand(count, 4, dtype=torch.float64, requires_grad=True)
+    seen: list[int] = []
+    network.module[0].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    for ask in (network.evaluate, network.rowwise, lambda x: network.before_link(x)[0]):
+        y = ask(x)
+        assert len(y) == count
+        assert seen.pop() % 8 == 0
+    torch.testing.assert_close(network.rowwise(x), network(x), rtol=1e-14, atol=1e-15)
+    (slopes,) = torch.autograd.grad(network.rowwise(x).square().sum(), x)
+    torch.testing.assert_close(slopes, torch.autograd.grad(network(x).square().sum(), x)[0], rtol=1e-13, atol=1e-15)
+
+
+def test_no_row_is_added_where_one_is_heavy() -> None:
+    network = Network(nn.Sequential(nn.Linear(4, 20_000), nn.Linear(20_000, 2)), space=InputSpace((4,)))
+    seen: list[int] = []
+    network.module[0].register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    assert len(network.evaluate(torch.rand(3, 4))) == seen[0] == 3
 
 
 def test_evaluate_takes_no_rows() -> None:
@@ -481,6 +525,15 @@ def test_until_of_until_is_until() -> None:
     torch.testing.assert_close(network.until("1").until("0")(x), network.until("0")(x))
 
 
+@pytest.mark.parametrize("later", ["head", "encoder.inner", "encoder"])
+def test_until_what_is_not_done_before_the_end_gives_one_sentence(later: str) -> None:
+    part = Network(Custom(), space=InputSpace((4,))).until("encoder.inner.0")
+    with pytest.raises(LayerError, match=r"done before 'encoder\.inner\.0'.*take it from the whole network") as error:
+        part.until(later)
+    assert_one_sentence(error)
+    assert part.until("encoder.inner.0").stop == "encoder.inner.0"
+
+
 def test_until_does_not_run_what_comes_after() -> None:
     network = small(Counting(in_place=True), Lambda(lambda y: y))
     part = network.until("1")
@@ -517,7 +570,7 @@ def test_until_leaves_no_hook() -> None:
     before = state(network.module)
     part = network.until("head")
     part(torch.rand(2, 4))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ArgumentError):
         part(torch.rand(2, 5))
     assert_same_state(before, state(network.module))
 
@@ -549,6 +602,102 @@ def test_a_space_of_the_wrong_shape_gives_one_sentence(shape: tuple[int, ...]) -
     with pytest.raises(ArgumentError, match="check the input space's shape") as error:
         Network(nn.Linear(4, 2), space=InputSpace(shape))
     assert_one_sentence(error)
+
+
+def test_a_network_without_its_space_shows_what_to_write() -> None:
+    with pytest.raises(ArgumentError, match=r"expected space= .*write Network\(module, space=InputSpace\(") as error:
+        Network(nn.Linear(4, 2))  # type: ignore[call-arg]
+    assert_one_sentence(error)
+    with pytest.raises(ArgumentError, match="give the others by name: space=, outputs=") as error:
+        Network(nn.Linear(4, 2), InputSpace((4,)))  # type: ignore[misc]
+    assert_one_sentence(error)
+    with pytest.raises(ArgumentError, match="did you mean 'outputs'") as error:
+        Network(nn.Linear(4, 2), space=InputSpace((4,)), output="softmax")  # type: ignore[call-arg]
+    assert_one_sentence(error)
+    with pytest.raises(ArgumentError, match="expected biases") as error:
+        Network.from_weights([np.eye(2)])  # type: ignore[call-arg]
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("weights", "biases", "activation"),
+    [
+        (None, None, "tanh"),
+        (3, 4, "tanh"),
+        ([np.eye(2) * 1j], [np.zeros(2)], "tanh"),
+        ([["a"]], [[0]], "tanh"),
+        ([np.eye(2)], [np.zeros(2)], 3),
+        ([np.eye(2)], [np.zeros(2)], None),
+        ([np.eye(2)], [np.zeros(2)], "zigzag"),
+    ],
+)
+def test_weights_and_activations_that_are_none_give_one_sentence(weights: Any, biases: Any, activation: Any) -> None:
+    with pytest.raises(GenrevError) as error:
+        Network.from_weights(weights, biases, activation=activation)
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("module", [nn.Sequential(nn.LazyLinear(3)), nn.Linear(4, 2, device="meta")])
+def test_a_module_whose_weights_are_not_there_gives_one_sentence(module: nn.Module) -> None:
+    with pytest.raises(ArgumentError, match="expected a module whose weights are") as error:
+        Network(module, space=InputSpace((4,)))
+    assert_one_sentence(error)
+
+
+def test_a_class_in_the_place_of_a_module_is_named() -> None:
+    with pytest.raises(ArgumentError, match="got the class Linear") as error:
+        Network(nn.Linear, space=InputSpace((4,)))  # type: ignore[arg-type]
+    assert_one_sentence(error)
+
+
+# What is no input
+
+
+def test_lists_and_arrays_are_evaluated_as_tensors_are() -> None:
+    network = small(nn.Sigmoid())
+    x = torch.rand(3, 4)
+    for given in (x.tolist(), x.numpy(), list(x), x.to_sparse(), x.double().requires_grad_()):
+        torch.testing.assert_close(network.evaluate(given), network.evaluate(x))
+
+
+WRONG_INPUTS: dict[str, tuple[Any, str]] = {
+    "another size": (torch.rand(3, 5), r"expected x of shape \(n, 4\), got \(3, 5\); give inputs of this network"),
+    "another order": (torch.rand(3, 2, 2), r"write x\.reshape\(-1, 4\)"),
+    "outputs": (torch.rand(3, 3), "the shape of the network's outputs; give inputs"),
+    "a lone input": (torch.rand(4), r"x\[None\]"),
+    "words": (["a", "b"], "real numbers"),
+    "numbers in words": ([["1", "2", "3", "4"]], "real numbers"),
+    "complex numbers": (torch.zeros(1, 4, dtype=torch.complex64), "got torch.complex64"),
+    "a complex array": (np.zeros((1, 4), dtype=complex), "real numbers"),
+    "nothing": (None, "got None"),
+    "ragged rows": ([[1.0], [1.0, 2.0]], "regular shape"),
+    "ragged tensors": ([torch.zeros(3), torch.zeros(4)], "regular shape"),
+    "a dictionary": ({"x": 1}, "real numbers"),
+    "what is nowhere": (torch.zeros(1, 4, device="meta"), "on meta"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_INPUTS)
+def test_what_is_no_batch_of_inputs_gives_one_sentence(case: str) -> None:
+    values, words = WRONG_INPUTS[case]
+    with pytest.raises(ArgumentError, match=words) as error:
+        small(nn.Sigmoid()).evaluate(values)
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("x", [torch.rand(2, 5), torch.rand(2, 4).half(), [[0.1, 0.2, 0.3, 0.4]], None])
+def test_a_call_on_what_the_module_can_not_take_gives_one_sentence(x: Any) -> None:
+    with pytest.raises(ArgumentError) as error:
+        Network(nn.Linear(4, 3), space=InputSpace((4,)))(x)
+    assert_one_sentence(error)
+
+
+def test_an_error_of_the_module_s_own_stays_what_it_is() -> None:
+    module = Lambda(lambda y: y)
+    network = Network(module, space=InputSpace((4,)))
+    module.function = lambda y: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        network(torch.rand(2, 4).float())
 
 
 def test_what_is_no_module_or_no_space_gives_one_sentence() -> None:

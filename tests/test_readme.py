@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from genrev.inverter import Outcome
 from genrev.inverters import INVERTERS
@@ -14,20 +13,6 @@ from genrev.inverters import INVERTERS
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-
-
-@pytest.fixture
-def as_a_user(tmp_path, monkeypatch):
-    """A temporary folder, float32, one thread, and the table of inverters as it was afterwards."""
-    monkeypatch.chdir(tmp_path)
-    table, threads = dict(INVERTERS), torch.get_num_threads()
-    torch.set_default_dtype(torch.float32)
-    torch.set_num_threads(1)
-    yield
-    torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(threads)
-    INVERTERS.clear()
-    INVERTERS.update(table)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))

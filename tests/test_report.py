@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrev.report import COLUMNS, render, table
+from genrev.report import COLUMNS, explanation, render, table
 from genrev.report.captions import Captions
 from genrev.report.columns import compact, percent
 from genrev.report.pictures import picture, pixels, png
@@ -201,6 +201,88 @@ def test_each_picture_says_its_residual_and_outcome_in_words() -> None:
     assert sum("residual inf, STALLED, judge sees none" in alt for alt in newton) == 1
 
 
+def misread() -> dict[str, Any]:
+    """A report whose second original the network takes for an O and the judge for an X."""
+    given = report()
+    for found in given["held_out"]["answers"].values():
+        found["judged"] = np.array([[0], [0], [0], [1]])
+    return given
+
+
+def heads(page: str) -> list[str]:
+    """What stands above the columns of the last gallery."""
+    last = page[page.rindex('<table class="gallery') :]
+    found = re.findall(r"<th scope=\"col\">(.*?)</th>", last[: last.index("</thead>")], re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]*>", " ", one).split()) for one in found]
+
+
+def test_a_column_is_headed_by_what_the_network_says_of_the_original() -> None:
+    assert heads(render(report())) == [
+        "asked for what the network says of the original",
+        *("network: X 0.5, 0.5", "network: X 0.5, 0.5", "network: O 0.5, 0.5", "network: O 0.5, 0.5"),
+    ]
+
+
+def test_a_column_of_a_typed_target_is_headed_by_what_was_asked() -> None:
+    page = render(report(asked=typed([[0.9, 0.1]])))
+    assert heads(page[: page.index("Outputs of held-out inputs")]) == ["asked for", "X 0.9, 0.1"]
+
+
+def test_where_the_judge_reads_an_original_otherwise_the_head_says_so_and_a_note_says_why() -> None:
+    page = render(misread())
+    assert [head for head in heads(page) if "judge" in head] == ["network: O 0.5, 0.5 judge: X"]
+    text = Reader(page).text
+    assert "The judge reads 1 of the 4 originals otherwise" in text
+    assert "Answers are marked against what was asked all the same" in text
+
+
+def test_originals_that_are_not_among_those_shown_are_counted_too() -> None:
+    given = report(batch=30)
+    given["held_out"]["answers"]["real"]["judged"] = 1 - np.array(given["held_out"]["classes"])[:, None]
+    assert "The judge reads 30 of the 30 originals otherwise" in Reader(render(given)).text
+
+
+def test_without_a_judge_or_without_a_difference_no_note_is_needed() -> None:
+    agreeing = misread()
+    agreeing["held_out"]["answers"]["real"]["judged"] = np.array([[0], [1], [0], [1]])
+    for given in (report(), agreeing):
+        page = render(given)
+        assert "originals otherwise" not in Reader(page).text
+        assert not [head for head in heads(page) if "judge" in head]
+
+
+def test_an_answer_is_marked_against_what_was_asked_in_words_and_not_by_colour_alone() -> None:
+    page = render(misread())
+    assert "judge: X ≠ O" in Reader(page).text
+    words = [image["alt"] for image in Reader(page).attributes("img") if image["alt"]]
+    newton = [alt for alt in words if alt.startswith("newton")]
+    assert sum(alt.endswith("judge sees X, not O") for alt in newton) == 1
+    assert sum(alt.endswith("judge sees O") for alt in newton) == 1
+
+
+def test_an_original_is_never_marked_as_a_wrong_answer() -> None:
+    page = render(misread())
+    start = page.index('<tr class="real">')
+    originals = page[start : page.index("</tr>", start)]
+    assert 'class="bad"' not in originals
+    assert "≠" not in originals
+    assert originals.count('<span class="other">judge: X</span>') == 1
+    assert "the original, network says O (0.5, 0.5), judge sees X, not O" in originals
+
+
+def test_how_it_was_measured_says_what_its_numbers_are() -> None:
+    given = report()
+    given["about"] |= {"asked": 0, "neighbours": 5, "torch": "2.6"}
+    text = Reader(render(given)).text
+    assert "asked 0 · targets typed by hand" in text
+    assert "neighbours 5 · the k of recall and coverage" in text
+    assert "torch 2.6" in text
+
+
+def test_how_a_method_that_repeats_its_answer_is_counted_is_said() -> None:
+    assert "counts as often as it was asked" in Reader(render(report())).text
+
+
 def test_outcomes_are_counted_and_explained() -> None:
     given = report()
     given["held_out"]["answers"]["newton"]["outcome"] = np.array([[0], [1], [2], [0]])
@@ -358,6 +440,48 @@ def test_a_target_of_many_outputs_is_captioned_by_its_class_or_by_what_was_asked
     captions = Captions(None, False)
     target = np.full(10, NAN)
     target[3] = 0.99
-    assert captions.target(target, 3) == {"title": "3", "detail": "0.99, rest any"}
-    assert captions.target(target, -1) == {"title": "", "detail": "3: 0.99, …"}
-    assert captions.target(np.arange(6.0), -1) == {"title": "", "detail": "0, 1, 2, 3, …"}
+    assert captions.target(target, 3) == {"title": "3", "detail": "0.99, rest any", "judged": ""}
+    assert captions.target(target, -1) == {"title": "", "detail": "3: 0.99, …", "judged": ""}
+    assert captions.target(np.arange(6.0), -1) == {"title": "", "detail": "0, 1, 2, 3, …", "judged": ""}
+
+
+def test_an_output_is_written_as_one_only_where_it_is_one() -> None:
+    captions = Captions(None, False)
+    assert captions.target(np.array([0.99996, 4e-5]), 0)["detail"] == ">0.999, 4e-5"
+    assert captions.target(np.array([1.0, 0.0]), 0)["detail"] == "1, 0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.00103, "1.03e-3"), (0.00998, "9.98e-3"), (0.001, "1e-3"), (5.53e-5, "5.5e-5"), (0.25, "0.25"), (INF, "inf")],
+)
+def test_a_residual_just_beyond_the_tolerance_does_not_read_as_the_tolerance(value: float, text: str) -> None:
+    given = report()
+    given["held_out"]["answers"]["newton"]["residual"][:] = value
+    assert f"residual {text}, CONVERGED" in render(given)
+
+
+def test_recall_stands_before_coverage_because_only_recall_tells_blurs_from_letters() -> None:
+    keys = [column.key for column in COLUMNS]
+    assert keys.index("recall") + 1 == keys.index("coverage")
+    meanings = {column.key: column.meaning for column in COLUMNS}
+    assert "blurs" in meanings["recall"]
+    assert "recall first" in meanings["coverage"]
+    assert "0.97, not 1" in meanings["coverage"]
+
+
+def test_the_explanation_has_a_short_line_or_two_for_every_column_in_the_order_of_the_table() -> None:
+    lines = explanation([row("newton", converged=1.0)]).splitlines()
+    headings = table([row("real", converged=1.0)]).splitlines()[0].replace("fit s", "fit").split()[1:]
+    assert [line.split()[0] for line in lines[1:] if line[0] != " "] == [*headings, "-"]
+    assert max(map(len, lines)) <= 110
+    assert len(lines) <= 20
+    assert "real" in lines[0]
+    assert "measured in the same way" in lines[0]
+
+
+@pytest.mark.parametrize(("met", "said"), [(0.0, False), (0.056, True)])
+def test_how_noise_can_meet_targets_is_said_where_it_does(met: float, said: bool) -> None:
+    rows = [row("noise", converged=met), row("newton", converged=1.0)]
+    assert ("drawn without a look" in explanation(rows)) == said
+    assert ("drawn without a look" in Reader(render(report(rows=rows))).text) == said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from genrev.cli.steps import (
@@ -52,7 +52,7 @@ class Compare:
         Raises:
             GenrevError: something that was asked for can't be done.
         """
-        names = list(dict.fromkeys(name.strip() for name in self.methods.split(",")))
+        names = list(dict.fromkeys(name.strip() for name in self.methods.split(",") if name.strip()))
         check_seed(self.seed)
         check_methods(names)
         network = None if self.network is None else _load_network(self.network)
@@ -63,6 +63,7 @@ class Compare:
         from genrev.checkpoint import save
         from genrev.comparison import compare
         from genrev.data import load_splits
+        from genrev.report import explanation
 
         splits = load_splits(self.data, seed=self.seed)
         self._check_counts(len(splits.targets))
@@ -86,7 +87,7 @@ class Compare:
             names=splits.train.names,
         )
         comparison.save(folder)
-        say(f"\n{comparison.table()}\n")
+        say(f"\n{comparison.table()}\n\n{explanation([asdict(row) for row in comparison.rows])}\n")
         if self.network is None:
             save(network, os.path.join(folder, "network.safetensors"))
             say(f"network  {os.path.join(folder, 'network.safetensors')}")

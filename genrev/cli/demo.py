@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, say, train_standard
@@ -73,6 +73,7 @@ def run_demo(
     """
     from genrev.cli.picture import draw
     from genrev.cli.words import asked_table, legend
+    from genrev.report import explanation
 
     with ExitStack() as stack:
         stack.enter_context(one_thread())
@@ -89,9 +90,10 @@ def run_demo(
     for kind, comparison in found.items():
         say(f"\n{kind}: the outputs of {len(comparison.targets)} held-out inputs, asked of every method")
         say(comparison.table())
+    say(f"\n{explanation([asdict(row) for comparison in found.values() for row in comparison.rows])}")
     say(f"\npicture  {picture}")
     for kind, folder in folders.items():
-        say(f"report   {os.path.join(folder, 'report.html')}   ({kind}: all pictures, what every column means)")
+        say(f"report   {os.path.join(folder, 'report.html')}   ({kind}: all pictures, and what each method did)")
     return found
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
+
+import torch
 
 from genrev.comparison import Answer, Comparison
 from genrev.inverter import Outcome
+from genrev.report.columns import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,13 +18,24 @@ if TYPE_CHECKING:
 _MARGIN = 1.25
 """Inches on the left, for the names of the methods."""
 
-_GOOD, _BAD = "#0a6b3d", "#b3261e"
+_GOOD, _BAD, _DIM = "#0a6b3d", "#b3261e", "#59626d"
+
+_ENDS = {
+    Outcome.CONVERGED: "met to {}",
+    Outcome.MISSED: "missed by {}",
+    Outcome.STALLED: "stalled at {}",
+    Outcome.LIMIT: "limit at {}",
+    Outcome.DIVERGED: "diverged",
+    Outcome.UNREACHABLE: "unreachable",
+}
+"""How a search ended, in words that fit below a picture."""
 
 
 def draw(comparison: Comparison) -> bytes:
     """Return what each method found for the targets typed by hand, as the bytes of a PNG.
 
-    A method that gives the same input each time has one picture a target. Below each stand the network's outputs.
+    A method that gives the same input each time has one picture a target. Below each stand the network's outputs, with
+    enough digits to tell what was met from what was missed, then how the search ended, and the residual.
 
     Args:
         comparison: of images with targets that were asked.
@@ -34,25 +49,31 @@ def draw(comparison: Comparison) -> bytes:
     assert comparison.asked is not None
     methods = [method for method in comparison.asked_answers if method != "noise"]
     targets, samples = comparison.asked_answers[methods[0]].residual.shape
-    width, height = _MARGIN + 1.0 * targets * samples, 0.5 + 1.17 * len(methods)
+    width, height = _MARGIN + 1.13 * targets * samples, 0.85 + 1.44 * len(methods)
     figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         len(methods), targets * (samples + 1) - 1,
         width_ratios=([1.0] * samples + [0.25]) * (targets - 1) + [1.0] * samples,
-        left=_MARGIN / width, right=0.995, top=1 - 0.45 / height, bottom=0.2 / height, wspace=0.06, hspace=0.3,
+        left=_MARGIN / width, right=0.995, top=1 - 0.45 / height, bottom=0.7 / height, wspace=0.1, hspace=0.38,
     )  # fmt: skip
     for row, method in enumerate(methods):
         answer = comparison.asked_answers[method]
         for target in range(targets):
-            for sample in range(samples if _differ(answer, target) else 1):
+            shown = samples if _differ(answer, target) else 1
+            for sample in range(shown):
                 axes = figure.add_subplot(grid[row, target * (samples + 1) + sample])
                 _show(axes, answer, target, sample, comparison)
                 if target == sample == 0:
                     axes.set_ylabel(method, rotation=0, ha="right", va="center", fontsize=11, labelpad=8)
+            if shown < samples:
+                # Else the gap beside it would look as if something were missing.
+                axes.text(1.1, 0.5, "the same answer\neach time", transform=axes.transAxes, va="center", fontsize=8.5,
+                          color=_DIM)  # fmt: skip
     for target in range(targets):
         first = grid[0, target * (samples + 1)].get_position(figure)
         figure.text(first.x0, 1 - 0.3 / height, f"asked for {_values(comparison, target)}", fontsize=12, weight="bold")
+    figure.text(_MARGIN / width, 0.12 / height, _key(comparison), fontsize=9, color=_DIM)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
@@ -64,9 +85,31 @@ def _show(axes: Axes, answer: Answer, target: int, sample: int, comparison: Comp
     axes.imshow(image.reshape(image.shape[-2:]), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
-    met = int(answer.outcome[target, sample]) == Outcome.CONVERGED
-    outputs = "  ".join(f"{value:.2f}" for value in answer.y[target, sample].flatten().tolist())
-    axes.set_xlabel(f"{outputs} {'✓' if met else '✗'}", fontsize=8, color=_GOOD if met else _BAD, labelpad=2)
+    outcome = Outcome(int(answer.outcome[target, sample]))
+    digits = _digits(comparison)
+    outputs = "  ".join(f"{value:.{digits}f}" for value in answer.y[target, sample].flatten().tolist())
+    end = _ENDS[outcome].format(_short(float(answer.residual[target, sample])))
+    sign, colour = ("✓", _GOOD) if outcome == Outcome.CONVERGED else ("✗", _BAD)
+    axes.set_xlabel(f"{outputs} {sign}\n{end}", fontsize=8, color=colour, labelpad=2)
+
+
+def _short(residual: float) -> str:
+    """Write a residual in two digits, without an exponent where it is as large as most tolerances."""
+    return f"{residual:.2g}" if 1e-4 <= residual < 1 else compact(float(f"{residual:.1e}"))
+
+
+def _key(comparison: Comparison) -> str:
+    """Say what stands below the pictures."""
+    order = f", first {comparison.names[0]}" if comparison.names else ""
+    tolerance = comparison.tolerance
+    met = f"off by at most {_short(tolerance)}" if isinstance(tolerance, float) else "within the tolerance"
+    return f"Below each picture: the network's outputs{order}; met: each of them {met}."
+
+
+def _digits(comparison: Comparison) -> int:
+    """Return how many digits an output needs, so that one within the tolerance differs from one beyond it."""
+    least = float(torch.as_tensor(comparison.tolerance, dtype=torch.float64).min())
+    return 1 + max(1, math.ceil(-math.log10(least))) if least > 0 else 6
 
 
 def _differ(answer: Answer, target: int) -> bool:
@@ -77,4 +120,6 @@ def _values(comparison: Comparison, target: int) -> str:
     assert comparison.asked is not None
     values = comparison.asked[target].flatten().tolist()
     names = comparison.names or [str(place) for place in range(len(values))]
-    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
+    return ", ".join(
+        f"{name} {value:g}" if value == value else f"{name} any" for name, value in zip(names, values, strict=True)
+    )

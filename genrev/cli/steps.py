@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,17 @@ def say(line: str) -> None:
         line: without its end.
     """
     print(line, flush=True)
+
+
+def announce(line: str) -> None:
+    """Say what begins, unless a progress bar says it at once in the same terminal.
+
+    Args:
+        line: without its end.
+    """
+    # Bars are drawn on the standard error, and only where that is a terminal.
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        say(line)
 
 
 @contextmanager
@@ -87,7 +99,7 @@ def check_methods(names: Sequence[str]) -> None:
     from genrev.network import InputSpace, Network
 
     if not names:
-        raise ArgumentError("expected at least one method, got none; name some, as in pinv,newton,cvae+newton")
+        raise ArgumentError(f"expected at least one method, got none; name some, as in {','.join(METHODS)}")
     smallest = Network(nn.Sequential(nn.Linear(1, 1), nn.Sigmoid()), space=InputSpace((1,)))
     for name in names:
         build(name, smallest)
@@ -120,6 +132,8 @@ def fit_methods(
     for name in names:
         for part in name.split("+"):
             if part not in parts:
+                if INVERTERS[part].traits.learns:
+                    announce(f"  fitting {part} to {len(inputs)} inputs")
                 parts[part] = INVERTERS[part](network, **(keywords or {}).get(part, {})).fit(inputs, seed=seed)
                 if parts[part].traits.learns:
                     say(f"  {part} learned from {len(inputs)} inputs in {parts[part].fit_seconds:.0f} s")
@@ -144,8 +158,9 @@ def train_standard(kind: str, splits: Splits, *, seed: int = 0) -> Network:
     from genrev.classifiers import STANDARD, accuracy
 
     recipe = STANDARD[kind]
-    network = recipe.train(splits.train, seed=seed)
     layers = "-".join(str(width) for width in recipe.layers)
+    announce(f"  training the network {layers} on {len(splits.train)} inputs")
+    network = recipe.train(splits.train, seed=seed)
     share = accuracy(network, splits.targets)
     say(f"  network {layers} learned from {len(splits.train)} inputs; reads {share:.1%} of those held out")
     return network
@@ -163,6 +178,8 @@ def fit_judge(splits: Splits, *, seed: int = 0) -> Judge:
     """
     from genrev.judge import Judge
 
+    # It learns without a bar, on many inputs for most of a minute.
+    say(f"  training the judge on {len(splits.judge)} other inputs")
     judge = Judge.fit(splits.judge.inputs, splits.judge.labels, seed=seed)
     right = (judge.labels(splits.targets.inputs) == splits.targets.labels).double().mean()
     say(f"  judge learned from {len(splits.judge)} other inputs; reads {float(right):.1%} of those held out")

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor
 
 from genrev.comparison import Answer, Comparison
@@ -71,14 +72,12 @@ def legend(comparison: Comparison) -> str:
     Returns:
         A line each.
     """
-    answers = [answer for method, answer in comparison.asked_answers.items() if method != _CHANCE]
-    seen = sorted({Outcome(value) for answer in answers for value in answer.outcome.flatten().tolist()})
-    samples = answers[0].residual.shape[1]
+    answers = {method: answer for method, answer in comparison.asked_answers.items() if method != _CHANCE}
+    seen = sorted({Outcome(value) for answer in answers.values() for value in answer.outcome.flatten().tolist()})
+    samples = next(iter(answers.values())).residual.shape[1]
     terms = {
-        "residual": f"the greatest distance of the network's outputs from what was asked; met: at most "
-        f"{compact(comparison.tolerance)}"
-        if isinstance(comparison.tolerance, float)
-        else "the greatest distance of the network's outputs from what was asked",
+        "residual": "the greatest distance of the network's outputs from what was asked",
+        "met": _met(comparison.tolerance, samples, [name for name, answer in answers.items() if _repeats(answer)]),
         "the judge": "an independent classifier, trained on other data, says what the inputs look like",
         **{outcome.name: outcome.sentence for outcome in seen},
     }
@@ -86,6 +85,25 @@ def legend(comparison: Comparison) -> str:
         terms["pinv"] = comparison.asked_notes["pinv"]
     first = f"Each method gave {samples} inputs for each target; the outputs shown are those with the least residual."
     return "\n".join([first, *(_wrapped(term, meaning) for term, meaning in terms.items())])
+
+
+def _met(tolerance: float | Tensor, samples: int, repeating: Sequence[str]) -> str:
+    bound = (
+        f"a residual of at most {compact(tolerance)}" if isinstance(tolerance, float) else "one within the tolerance"
+    )
+    text = f"how many of the {samples} inputs have {bound}"
+    if not repeating or samples == 1:
+        return text
+    *others, last = repeating
+    who = f"{', '.join(others)} and {last} draw" if others else f"{last} draws"
+    whose = "their" if others else "its"
+    return f"{text}; {who} nothing at random, so that {whose} one answer counts {samples} times: all are met, or none"
+
+
+def _repeats(answer: Answer) -> bool:
+    """Return whether a method gave one answer to each target, again and again."""
+    # What is not finite equals nothing, not even itself.
+    return torch.equal(answer.x.nan_to_num(), answer.x[:, :1].expand_as(answer.x).nan_to_num())
 
 
 def _wrapped(term: str, meaning: str) -> str:

@@ -33,6 +33,14 @@ class Row:
         diversity: mean distance between samples of a target, in input units; 0 where a method repeats its answer.
         fit_seconds: what learning took, parts of a wrapper included.
         milliseconds_per_sample: wall time of an input drawn.
+
+    Example:
+        >>> from genrev import InputSpace, Network, PinvInverter, compare
+        >>> network = Network(torch.nn.Linear(2, 1), space=InputSpace((2,), 0.0, 1.0))
+        >>> x = torch.rand(30, 2)
+        >>> rows = compare(network, {"pinv": PinvInverter(network)}, x[:10], reference=x[10:20], training=x[20:]).rows
+        >>> [row.inverter for row in rows], rows[0].converged
+        (['real', 'noise', 'pinv'], 1.0)
     """
 
     inverter: str
@@ -60,6 +68,12 @@ class Answer:
         outcome: ``(batch, samples)`` integers, members of `Outcome`.
         judged: ``(batch, samples)`` integers: the class that the judge sees, -1 where x is not finite; None without
             a judge.
+
+    Example:
+        >>> from genrev import InputSpace, Network, NewtonInverter
+        >>> network = Network(torch.nn.Linear(2, 1), space=InputSpace((2,)))
+        >>> Answer.of(NewtonInverter(network).reconstruct([[0.5]], samples=3, seed=0), None).residual.shape
+        torch.Size([1, 3])
     """
 
     x: Tensor

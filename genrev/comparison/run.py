@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from genrev import __version__
+from genrev.checks import called_as, check_seed, whole
 from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes
 from genrev.comparison.saved import Comparison
 from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.judge import Judge
-from genrev.network import Network
+from genrev.network import Network, as_numbers, wrong_inputs
 
 
+@called_as("compare(network, inverters, inputs, reference=other_inputs, training=inputs_they_were_fitted_on)")
 def compare(
     network: Network,
     inverters: Mapping[str, Inverter],
@@ -64,8 +66,11 @@ def compare(
         >>> found = compare(network, {"newton": NewtonInverter(network)}, x[:10], reference=x[10:20], training=x[20:])
         >>> found.rows[-1].converged
         1.0
+        >>> found.about["neighbours"] == NEIGHBOURS
+        True
     """
     tolerance = _check_inverters(network, inverters)
+    samples, seed = whole("samples", samples), check_seed(seed)
     inputs, reference, training = (
         _check_inputs(name, values, network)
         for name, values in (("inputs", inputs), ("reference", reference), ("training", training))
@@ -265,9 +270,14 @@ def _fingerprint(data: tuple[Tensor, ...]) -> str:
 def _check_inverters(network: Network, inverters: Mapping[str, Inverter]) -> float | Tensor:
     """Return the tolerance that all of them share."""
     if not isinstance(network, Network):
-        raise ArgumentError(f"expected a genrev.Network, got {type(network).__name__}; wrap the module")
+        raise ArgumentError(
+            f"expected a genrev.Network, got {type(network).__name__}; write Network(module, space=...)"
+        )
     if not isinstance(inverters, Mapping) or not inverters:
-        raise ArgumentError(f"expected a dict of at least one inverter by name, got {inverters!r}; build one")
+        raise ArgumentError(
+            f"expected a dict of at least one inverter by name, got {inverters!r}; write "
+            '{"newton": NewtonInverter(network)}'
+        )
     fingerprint = network.fingerprint()
     first = next(iter(inverters.values()))
     for name, inverter in inverters.items():
@@ -295,15 +305,9 @@ def _same_tolerance(one: Inverter, other: Inverter) -> bool:
 
 def _check_inputs(name: str, values: Any, network: Network) -> Tensor:
     space = network.space
-    try:
-        x = torch.as_tensor(values).detach().to(network.device, network.dtype)
-    except (TypeError, ValueError, RuntimeError):
-        raise ArgumentError(f"expected {name} as a tensor, got {type(values).__name__}; convert it") from None
+    x = as_numbers(name, values).detach().to(network.device, network.dtype)
     if x.ndim != len(space.shape) + 1 or tuple(x.shape[1:]) != space.shape or len(x) == 0:
-        raise ArgumentError(
-            f"expected {name} of shape (n, {', '.join(map(str, space.shape))}) with n at least 1, got "
-            f"{tuple(x.shape)}; reshape them"
-        )
+        raise wrong_inputs(name, x.shape, network)
     if not bool(space.contains(x).all()) or bool(x.isinf().any()):
         raise ArgumentError(
             f"expected {name} within {space}, got values outside or not finite; scale them, or leave those rows out"
@@ -316,6 +320,6 @@ def _check_names(names: Sequence[str] | None, network: Network) -> list[str] | N
         return None
     count = math.prod(network.output_shape)
     expected = 2 if count == 1 and network.outputs == "sigmoid" else count
-    if isinstance(names, str) or len(names) != expected:
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != expected:
         raise ArgumentError(f"expected {expected} class names, got {names!r}; give one for each class")
     return [str(name) for name in names]

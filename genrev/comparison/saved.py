@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genrev.comparison.figures import Answer, Row, asked_classes
 from genrev.errors import FileError
-from genrev.files import output_folder, read_tensors, write_bytes, write_tensors
+from genrev.files import check_path, output_folder, read_tensors, write_bytes, write_tensors
 from genrev.inverter import Outcome
 from genrev.report import render, table
 
@@ -103,6 +103,7 @@ class Comparison:
         Raises:
             FileError: the file is missing, damaged, or no comparison.
         """
+        check_path(folder)
         path = os.path.join(folder, _SAMPLES)
         tensors, header = read_tensors(path)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from genrev.checks import called_as, check_seed, whole
 from genrev.data.dataset import Dataset, Splits, cut, split
 from genrev.data.digits import digits
 from genrev.data.idx import idx
@@ -19,6 +20,7 @@ __all__ = ["DATASETS", "Dataset", "Splits", "cut", "digits", "idx", "load_splits
 _XO_PARTS = (8000, 8000, 600, 600)
 
 
+@called_as("load_splits('digits')")
 def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
     """Bring data by name, cut into its four parts.
 
@@ -40,13 +42,17 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
         >>> parts = load_splits("xo", n=172)
         >>> len(parts.train), len(parts.judge), len(parts.targets), len(parts.reference)
         (80, 80, 6, 6)
+        >>> "digits" in DATASETS
+        True
     """
-    name, _, place = spec.partition(":")
+    name, _, place = str(spec).partition(":")
     if name not in DATASETS:
-        hint = nearest(name, DATASETS) or f"; choose one of {', '.join(DATASETS)}"
-        raise UnknownNameError(f"expected the name of a data set, got {name!r}{hint}")
-    if n is not None and n < 4:
-        raise ArgumentError(f"expected n of at least 4, one example a part, got {n}; ask for more")
+        known = ", ".join("idx:FOLDER" if one == "idx" else one for one in DATASETS)
+        hint = nearest(str(name), DATASETS) or "; choose one of them"
+        raise UnknownNameError(f"expected data of {known}, got {name!r}{hint}")
+    if n is not None:
+        n = whole("n", n, least=4)
+    check_seed(seed)
     return DATASETS[name](place, seed, n)
 
 

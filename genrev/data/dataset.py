@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genrev.checks import check_seed
 from genrev.errors import ArgumentError
 
 # Without it, split(xo(n, seed=0), seed=0) would shuffle with the very random bits that drew the letters.
 _SPLIT_SALT = 0x5B1175
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Inputs with their labels and the names of the classes.
 
@@ -43,6 +44,9 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} inputs {tuple(self.inputs.shape[1:])}; classes {', '.join(self.names)})"
 
     def take(self, indices: Tensor | Sequence[int]) -> Dataset:
         """Return the chosen examples, copied, in the given order.
@@ -169,7 +173,7 @@ def cut(dataset: Dataset, counts: Sequence[int], *, seed: int = 0) -> list[Datas
             f"expected parts of at least 1 and together at most {len(dataset)} examples, got {list(counts)}; "
             "bring more data or change the shares"
         )
-    generator = torch.Generator().manual_seed(seed ^ _SPLIT_SALT)
+    generator = torch.Generator().manual_seed(check_seed(seed) ^ _SPLIT_SALT)
     order = _stratified_order(dataset.labels, generator)[: sum(counts)]
     # Neighbours in that order tend to differ in class, which no random sample does: shuffle each part.
     mixed = [part[torch.randperm(len(part), generator=generator)] for part in order.split(list(counts))]

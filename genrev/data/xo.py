@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from genrev.checks import called_as, check_seed, whole
 from genrev.data.dataset import Dataset
-from genrev.errors import ArgumentError
 
 # Points along a letter: under a pixel apart for the largest at 32 x 32, so that the thinnest pen leaves no beads.
 _POINTS = 96
@@ -21,6 +21,7 @@ _POINTS = 96
 _CHUNK = 64
 
 
+@called_as()
 def xo(n: int, *, size: int = 32, seed: int = 0) -> Dataset:
     """Draw noughts and crosses as a hand does, white ink on black.
 
@@ -43,9 +44,8 @@ def xo(n: int, *, size: int = 32, seed: int = 0) -> Dataset:
         >>> tuple(letters.inputs.shape), letters.labels.bincount().tolist(), letters.names
         ((4, 1, 32, 32), [2, 2], ('X', 'O'))
     """
-    if n < 1 or size < 8:
-        raise ArgumentError(f"expected n of at least 1 and size of at least 8, got n={n} and size={size}; ask for more")
-    generator = torch.Generator().manual_seed(seed)
+    n, size = whole("n", n), whole("size", size, least=8)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     crosses = n // 2
     order = torch.randperm(n, generator=generator)
     points = torch.cat([_crosses(crosses, generator), _noughts(n - crosses, generator)])[order]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from genrev.layers import inverse
 from genrev.network import Network
 from genrev.noise import Noise
+from genrev.rows import rowwise
 
 NEIGHBOURS = 50
 """How many of the training outputs a free entry is drawn from."""
@@ -60,7 +61,7 @@ class Conditions:
             noise: of the rows: which of the nearest is taken.
             stream: of the noise.
         """
-        distance = torch.cdist(condition, self.members)
+        distance = rowwise(lambda rows: torch.cdist(rows, self.members), condition)
         return _one_of_nearest(distance, math.ceil(share * distance.shape[1]), noise, stream=stream)
 
     def fill(self, target: Tensor, noise: Noise) -> Tensor:

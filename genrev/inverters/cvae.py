@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from genrev.checks import real, whole
 from genrev.inverter import Inverter, Problem, Proposal, Traits
-from genrev.inverters.conditions import MEMBERS, Conditions
-from genrev.inverters.units import Units
+from genrev.inverters.conditions import Conditions
+from genrev.inverters.learned import Course, Learned, Schedule, restore
 from genrev.models import ConditionalVAE, calibrated
 from genrev.network import Network
-from genrev.training import History, seeded, train
+from genrev.rows import rowwise
+from genrev.training import History
 
 _NEAR = 0.25
 """The share of the training inputs, those of nearest output, whose posterior a latent is drawn from."""
@@ -61,6 +62,8 @@ class CVAEInverter(Inverter):
         gradients=True,
     )
 
+    _learned: Learned[ConditionalVAE]
+
     def __init__(
         self,
         network: Network,
@@ -77,94 +80,68 @@ class CVAEInverter(Inverter):
         noise: float = 0.3,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        self.latent, self.hidden, self.steps, self.batch_size = latent, hidden, steps, batch_size
-        self.rate, self.weight_decay = rate, weight_decay
-        self.jitter, self.fidelity, self.noise = jitter, fidelity, noise
+        self.latent, self.hidden = whole("latent", latent), whole("hidden", hidden)
+        self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
+        self.rate, self.weight_decay = real("rate", rate, above=True), real("weight_decay", weight_decay)
+        self.jitter, self.fidelity = real("jitter", jitter), real("fidelity", fidelity)
+        self.noise = real("noise", noise)
         self.history: History | None = None
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
-        outputs, units = self.network.evaluate(inputs), Units.fit(inputs)
-        with seeded(seed, inputs.device):
-            members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
-            conditions = Conditions(self.network, outputs[members], self._tolerances())
-            model = self._model(conditions)
-        lesson = _Lesson(self, model, conditions, units, inputs, outputs)
-        self.history = train(
-            lesson,
-            lesson,
-            len(inputs),
-            epochs=math.ceil(self.steps / math.ceil(len(inputs) / self.batch_size)),
-            batch_size=self.batch_size,
-            rate=self.rate,
-            weight_decay=self.weight_decay,
-            seed=seed,
-            label="cvae",
-        )
-        self.model, self.conditions, self._units = model.requires_grad_(False), conditions, units
-        self._posterior = torch.cat(model.posterior(units.of(inputs[members]), conditions.members), 1)
+        course = Course(self.network, self._tolerances(), inputs, self._model, seed=seed)
+        lesson = _Lesson(self, course)
+        schedule = Schedule(self.steps, self.batch_size, self.rate, self.weight_decay)
+        history = course.train(lesson, lesson, schedule, label="cvae")
+        posterior = course.model.posterior(course.wanted[course.members], course.conditions.members)
+        self._learned, self.history = course.learned(posterior=torch.cat(posterior, 1)), history
 
     def _model(self, conditions: Conditions) -> ConditionalVAE:
-        model = ConditionalVAE(self.network.space.size, conditions.size, latent=self.latent, hidden=self.hidden)
-        return model.to(self.network.device, self.network.dtype)
+        return ConditionalVAE(self.network.space.size, conditions.size, latent=self.latent, hidden=self.hidden)
 
     def _row_bytes(self) -> int:
         # Distances to the members: of outputs for what is free, of conditions for the latent.
-        return (3 * self.conditions.outputs.numel() + 4 * self.hidden) * self.network.dtype.itemsize
+        return (3 * self._learned.conditions.outputs.numel() + 4 * self.hidden) * self.network.dtype.itemsize
 
     def _propose(self, problem: Problem) -> Proposal:
-        condition = self.conditions.of(self.conditions.fill(problem.target, problem.noise))
-        like = self.conditions.near(condition, _NEAR, problem.noise, stream=2)
-        mean, log_scale = self._posterior[like].chunk(2, 1)
+        learned, model = self._learned, self._learned.model
+        condition = learned.conditions.of(learned.conditions.fill(problem.target, problem.noise))
+        like = learned.conditions.near(condition, _NEAR, problem.noise, stream=2)
+        mean, log_scale = learned.kept["posterior"][like].chunk(2, 1)
         z = mean + log_scale.exp() * problem.noise.normal((self.latent,)).to(condition)
-        units = self.model.decode(z, condition)
-        deviation = self.noise * (self.model.log_variance / 2).exp()
+        units = rowwise(model.decode, z, condition)
+        deviation = self.noise * (model.log_variance / 2).exp()
         units = units + deviation * problem.noise.normal((units.shape[1],), stream=1).to(units)
-        return Proposal(self._units.inputs(units))
+        return Proposal(learned.units.inputs(units))
 
     def _tensors(self) -> dict[str, Tensor]:
-        learned = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        members = {"outputs": self.conditions.outputs, "posterior": self._posterior}
-        return {**learned, **members, "centre": self._units.centre, "unit": self._units.unit}
+        return self._learned.tensors()
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self.conditions = Conditions(self.network, tensors["outputs"], self._tolerances())
-        self._units = Units(tensors["centre"], tensors["unit"], self.network.space.shape)
-        self._posterior = tensors["posterior"]
-        self.model = self._model(self.conditions).requires_grad_(False).eval()
-        prefix = "model."
-        self.model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
+        self._learned = restore(self.network, self._tolerances(), self._model, tensors)
 
 
 class _Lesson(nn.Module):
     """One training run: what the model sees of each input, and what that costs."""
 
-    def __init__(
-        self,
-        inverter: CVAEInverter,
-        model: ConditionalVAE,
-        conditions: Conditions,
-        units: Units,
-        inputs: Tensor,
-        outputs: Tensor,
-    ) -> None:
+    def __init__(self, inverter: CVAEInverter, course: Course[ConditionalVAE]) -> None:
         super().__init__()
-        self.model = model
-        self.log_variance = nn.Parameter(torch.zeros(1, dtype=inputs.dtype, device=inputs.device))
-        self._inverter, self._conditions, self._units = inverter, conditions, units
-        self._wanted, self._known = units.of(inputs), conditions.of(outputs)
+        self.model = course.model
+        like = course.wanted
+        self.log_variance = nn.Parameter(torch.zeros(1, dtype=like.dtype, device=like.device))
+        self._inverter, self._course = inverter, course
 
     def forward(self, rows: Tensor) -> Tensor:
-        condition = self._known[rows]
+        condition = self._course.given[rows]
         if self.training:
             shaken = torch.rand_like(condition[:, :1]) < 0.5
             condition = condition + self._inverter.jitter * shaken.to(condition) * torch.randn_like(condition)
-        loss = self.model.loss(self._wanted[rows], condition)
+        loss = self.model.loss(self._course.wanted[rows], condition)
         if not self._inverter.fidelity:
             return loss
         z = torch.randn(len(rows), self._inverter.latent, dtype=condition.dtype, device=condition.device)
-        said = self._said_of(self._units.inputs(self.model.decode(z, condition)))
+        said = self._said_of(self._course.units.inputs(self.model.decode(z, condition)))
         return loss + self._inverter.fidelity * calibrated(said - condition, self.log_variance)
 
     def _said_of(self, inputs: Tensor) -> Tensor:
         network = self._inverter.network
-        return self._conditions.of(network(network.space.project(inputs)))
+        return self._course.conditions.of(network(network.space.project(inputs)))

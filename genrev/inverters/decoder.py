@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from genrev.checks import real, whole
 from genrev.inverter import Inverter, Problem, Proposal, Traits
-from genrev.inverters.conditions import MEMBERS, Conditions
-from genrev.inverters.units import Units
+from genrev.inverters.conditions import Conditions
+from genrev.inverters.learned import Course, Learned, Schedule, restore
 from genrev.models import MLP
 from genrev.network import Network
-from genrev.training import History, seeded, train
+from genrev.rows import rowwise
+from genrev.training import History
 
 
 class DecoderInverter(Inverter):
@@ -32,6 +32,7 @@ class DecoderInverter(Inverter):
         Dosovitskiy and Brox, 2016, "Inverting visual representations with convolutional networks".
 
     Example:
+        >>> import torch
         >>> from genrev import InputSpace
         >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
         >>> DecoderInverter(network, steps=2).fit(torch.randn(32, 3)).reconstruct([[0.5]]).x.shape
@@ -42,6 +43,8 @@ class DecoderInverter(Inverter):
         summary="The decoder gives the mean of the inputs with such an output: plausible where that mean is.",
         learns=True,
     )
+
+    _learned: Learned[MLP]
 
     def __init__(
         self,
@@ -55,52 +58,35 @@ class DecoderInverter(Inverter):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        self.hidden, self.steps, self.batch_size = hidden, steps, batch_size
-        self.rate, self.weight_decay = rate, weight_decay
+        self.hidden = whole("hidden", hidden)
+        self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
+        self.rate, self.weight_decay = real("rate", rate, above=True), real("weight_decay", weight_decay)
         self.history: History | None = None
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
-        outputs, units = self.network.evaluate(inputs), Units.fit(inputs)
-        with seeded(seed, inputs.device):
-            members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
-            conditions = Conditions(self.network, outputs[members], self._tolerances())
-            model = self._model(conditions)
-        given, wanted = conditions.of(outputs), units.of(inputs)
+        course = Course(self.network, self._tolerances(), inputs, self._model, seed=seed)
+        model, given, wanted = course.model, course.given, course.wanted
 
         def loss(rows: Tensor) -> Tensor:
             return (model(given[rows]) - wanted[rows]).square().mean(1)
 
-        self.history = train(
-            model,
-            loss,
-            len(inputs),
-            epochs=math.ceil(self.steps / math.ceil(len(inputs) / self.batch_size)),
-            batch_size=self.batch_size,
-            rate=self.rate,
-            weight_decay=self.weight_decay,
-            seed=seed,
-            label="decoder",
-        )
-        self.model, self.conditions, self._units = model.requires_grad_(False), conditions, units
+        schedule = Schedule(self.steps, self.batch_size, self.rate, self.weight_decay)
+        history = course.train(model, loss, schedule, label="decoder")
+        self._learned, self.history = course.learned(), history
 
-    def _model(self, conditions: Conditions) -> nn.Module:
-        model = MLP((conditions.size, self.hidden, self.hidden, self.network.space.size), ("elu", "elu", "identity"))
-        return model.to(self.network.device, self.network.dtype)
+    def _model(self, conditions: Conditions) -> MLP:
+        return MLP((conditions.size, self.hidden, self.hidden, self.network.space.size), ("elu", "elu", "identity"))
 
     def _row_bytes(self) -> int:
-        return (self.conditions.outputs.numel() + 2 * self.hidden) * self.network.dtype.itemsize
+        return (self._learned.conditions.outputs.numel() + 2 * self.hidden) * self.network.dtype.itemsize
 
     def _propose(self, problem: Problem) -> Proposal:
-        condition = self.conditions.of(self.conditions.fill(problem.target, problem.noise))
-        return Proposal(self._units.inputs(self.model(condition)))
+        learned = self._learned
+        condition = learned.conditions.of(learned.conditions.fill(problem.target, problem.noise))
+        return Proposal(learned.units.inputs(rowwise(learned.model, condition)))
 
     def _tensors(self) -> dict[str, Tensor]:
-        learned = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        return {**learned, "outputs": self.conditions.outputs, "centre": self._units.centre, "unit": self._units.unit}
+        return self._learned.tensors()
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self.conditions = Conditions(self.network, tensors["outputs"], self._tolerances())
-        self._units = Units(tensors["centre"], tensors["unit"], self.network.space.shape)
-        self.model = self._model(self.conditions).requires_grad_(False).eval()
-        prefix = "model."
-        self.model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
+        self._learned = restore(self.network, self._tolerances(), self._model, tensors)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from genrev.checks import real, whole
 from genrev.equation import AIM, Equation
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.inverters.newton import box_of, reasons, rows_of
@@ -44,7 +45,7 @@ class GradientInverter(Inverter):
         self, network: Network, *, tolerance: float | Tensor = 1e-3, steps: int = 1000, rate: float = 0.1
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        self.steps, self.rate = steps, rate
+        self.steps, self.rate = whole("steps", steps, least=0), real("rate", rate, above=True)
 
     def _row_bytes(self) -> int:
         # The input, its gradient, and Adam's two means; the values kept for the backward pass.

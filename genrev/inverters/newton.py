@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from genrev.checks import whole
 from genrev.equation import AIM, Equation
 from genrev.errors import ArgumentError, nearest
 from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
@@ -63,7 +64,7 @@ class NewtonInverter(Inverter):
         tolerance: float | Tensor = 1e-3,
         metric: str = "identity",
         steps: int = 100,
-        shortest: int = 20,
+        shortest: int = 60,
         restarts: int = 2,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
@@ -71,7 +72,8 @@ class NewtonInverter(Inverter):
             raise ArgumentError(
                 f"expected metric to be one of {', '.join(METRICS)}, got {metric!r}{nearest(str(metric), METRICS)}"
             )
-        self.metric, self.steps, self.shortest, self.restarts = metric, steps, shortest, restarts
+        self.metric, self.steps = metric, whole("steps", steps, least=0)
+        self.shortest, self.restarts = whole("shortest", shortest, least=0), whole("restarts", restarts, least=0)
 
     def _row_bytes(self) -> int:
         outputs = torch.Size(self.network.output_shape).numel()

@@ -47,8 +47,8 @@ class RetrievalInverter(Inverter):
         assert self._outputs is not None
         target = problem.target[:, None]
         distance = (target - self._outputs[None]).abs() / problem.tolerance
-        # What is not asked is no distance; an output that is not finite is never near.
-        distance = torch.where(target.isnan(), 0.0, distance.nan_to_num(math.inf))
+        # What is not asked is no distance; an output that is not finite is never near, asked or not.
+        distance = torch.where(target.isnan() & self._outputs.isfinite(), 0.0, distance.nan_to_num(math.inf))
         nearest = distance.flatten(2).amax(2).argmin(1)
         return Proposal(self._inputs[nearest], {"neighbour": nearest})
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genrev.checks import whole
 from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 
@@ -33,7 +34,10 @@ class Refined(Inverter):
     def __init__(self, first: Inverter, then: Inverter, *, tolerance: float | Tensor | None = None) -> None:
         for part in (first, then):
             if not isinstance(part, Inverter):
-                raise ArgumentError(f"expected two inverters, got {type(part).__name__}; build them first")
+                raise ArgumentError(
+                    f"expected two inverters, got {type(part).__name__}; build them first, as in Refined("
+                    "CVAEInverter(network), NewtonInverter(network)), or by name: genrev.build('cvae+newton', network)"
+                )
         if first.network is not then.network and first.network.fingerprint() != then.network.fingerprint():
             raise ArgumentError("expected two inverters of the same network, got two networks; build both on one")
         if not then.traits.uses_start:
@@ -97,8 +101,7 @@ class BestOf(Inverter):
     def __init__(self, inverter: Inverter, n: int = 8, *, tolerance: float | Tensor | None = None) -> None:
         if not isinstance(inverter, Inverter):
             raise ArgumentError(f"expected an inverter, got {type(inverter).__name__}; build it first")
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ArgumentError(f"expected n to be a whole number of at least 1, got {n!r}; ask for 8")
+        n = whole("n", n)
         if not inverter.traits.stochastic:
             raise ArgumentError(
                 f"expected an inverter whose samples differ, got {type(inverter).__name__}, which gives one answer; "
@@ -123,8 +126,10 @@ class BestOf(Inverter):
         drawn = problem.repeat(self.n)
         proposal = self.inverter._propose(drawn)
         x = self._admit(proposal.x, drawn.known)
-        distance = (self.network.evaluate(x) - drawn.target).abs() / problem.tolerance
-        share = torch.where(drawn.target.isnan(), 0.0, distance).flatten(1).amax(1).nan_to_num(torch.inf)
+        y = self.network.evaluate(x)
+        distance = (y - drawn.target).abs() / problem.tolerance
+        # What is not asked is no distance, but what is not finite is no answer.
+        share = torch.where(drawn.target.isnan() & y.isfinite(), 0.0, distance).flatten(1).amax(1).nan_to_num(torch.inf)
         best = share.reshape(-1, self.n).argmin(1) + self.n * torch.arange(len(problem), device=share.device)
         reason = None if proposal.reason is None else proposal.reason[best]
         return Proposal(x[best], {name: value[best] for name, value in proposal.stats.items()}, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from genrev.errors import LayerError
 from genrev.layers.preimage import is_invertible
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 _WAY_OUT = "use an inverter that needs no chain: 'newton', 'gradient', 'retrieval', 'decoder' or 'cvae'"
 
@@ -73,6 +76,21 @@ class Chain:
     def __len__(self) -> int:
         return len(self.links)
 
+    def titles(self) -> list[str]:
+        """Return what a person calls each layer: one of weights and all behind it, up to the next, are one to them.
+
+        Example:
+            >>> module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+            >>> Chain(module, torch.randn(2, 3)).titles()[1:]
+            ["the hidden layer (Tanh, '1')", "the output layer (Linear, '2')"]
+        """
+        weighted = [any(p.ndim > 1 for p in link.module.parameters()) for link in self.links]
+        number = list(accumulate(weighted))
+        return [
+            f"{_title(place, number[-1])} ({type(link.module).__name__}, {link.name!r})"
+            for place, link in zip(number, self.links, strict=True)
+        ]
+
     def _check(self, x: Tensor, y: Tensor) -> None:
         value = x.clone()
         for link in self.links:
@@ -83,6 +101,17 @@ class Chain:
                 "expected a network that is a chain of its modules, got one whose output differs from its modules' run "
                 f"one after another; {_WAY_OUT}"
             )
+
+
+def _title(place: int, layers: int) -> str:
+    """Return the name of one of several layers, from 1; 0 is what stands before the first."""
+    if place == 0:
+        return "what the input goes through first"
+    if place == layers:
+        return "the output layer"
+    if layers == 2:
+        return "the hidden layer"
+    return f"the {_ORDINALS[place - 1]} hidden layer" if place <= len(_ORDINALS) else f"hidden layer {place}"
 
 
 def _watch(module: nn.Module, x: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genrev.errors import LayerError, nearest
+from genrev.rows import rowwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +85,26 @@ def _exact(x: Tensor, clamped: Tensor | None = None) -> Preimage:
 
 @inverse.register
 def _(layer: nn.Linear, input_shape: tuple[int, ...]) -> Inverse:
-    """W+ (y - b): the shortest of the inputs that come nearest to y."""
-    weight = torch.linalg.pinv(layer.weight.detach())
+    """W+ (y - b): the shortest of the inputs that come nearest to y.
+
+    More outputs than inputs can't be had in every combination: all values that the nearest one moves count as clamped.
+    """
+    weight = layer.weight.detach()
+    # Torch has no pseudo-inverse in half precision.
+    back = torch.linalg.pinv(weight if weight.dtype.itemsize > 2 else weight.float()).to(weight)
     bias = 0.0 if layer.bias is None else layer.bias.detach()
-    return lambda y: Preimage(x := (y - bias) @ weight.T, x, torch.zeros_like(y, dtype=torch.bool))
+    # W W+ is a projection, so its trace is its rank.
+    onto = round(float((weight.double() * back.double().T).sum())) >= len(weight)
+
+    def invert(y: Tensor) -> Preimage:
+        asked = y - bias
+        x = rowwise(lambda rows: rows @ back.T, asked)
+        if onto:
+            return _exact(x, torch.zeros_like(y, dtype=torch.bool))
+        slack = torch.finfo(y.dtype).eps ** 0.5 * asked.abs().amax(-1, keepdim=True)
+        return _exact(x, (x @ weight.T - asked).abs() > slack)
+
+    return invert
 
 
 @inverse.register

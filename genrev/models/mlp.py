@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,21 @@ class MLP(nn.Sequential):
 
 
 def _one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:
+    if not isinstance(activation, (str, Iterable)):
+        raise ArgumentError(
+            f"expected an activation's name, or one for each layer, got {activation!r}; choose of "
+            f"{', '.join(ACTIVATIONS)}"
+        )
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
         raise ArgumentError(
             f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest"
         )
     for name in names:
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise UnknownNameError(
-                f"expected an activation of {', '.join(ACTIVATIONS)}, got {name!r}{nearest(str(name), ACTIVATIONS)}"
+                f"expected an activation of {', '.join(ACTIVATIONS)}, got {name!r}"
+                f"{nearest(str(name), ACTIVATIONS) or '; choose one of them'}"
             )
     return names
 
@@ -99,6 +105,9 @@ def mlp_from_weights(
         >>> mlp_from_weights([np.eye(2)], [np.zeros(2)], activation="tanh").widths
         [2, 2]
     """
+    for name, arrays in (("weights", weights), ("biases", biases)):
+        if not isinstance(arrays, Iterable):
+            raise ArgumentError(f"expected {name} as a list with an array a layer, got {arrays!r}; write [W1, W2]")
     matrices, vectors = [_tensor(weight) for weight in weights], [_tensor(bias) for bias in biases]
     _check_shapes(matrices, vectors)
     model = MLP([matrices[0].shape[1], *(len(matrix) for matrix in matrices)], activation).to(matrices[0].dtype)
@@ -113,9 +122,11 @@ def mlp_from_weights(
 def _tensor(array: Any) -> Tensor:
     try:
         values = array.detach().cpu() if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+        if values.is_complex():
+            raise TypeError
     except (TypeError, ValueError):
         raise ArgumentError(
-            f"expected weights as arrays of numbers of regular shape, got {type(array).__name__} that is none; "
+            f"expected weights as arrays of real numbers of regular shape, got {type(array).__name__} that is none; "
             "check its rows"
         ) from None
     return values if values.dtype in (torch.float32, torch.float64) else values.double()

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from genrev.report.columns import COLUMNS, Column
 from genrev.report.html import render
-from genrev.report.text import table
+from genrev.report.text import explanation, table
 
-__all__ = ["COLUMNS", "Column", "render", "table"]
+__all__ = ["COLUMNS", "Column", "explanation", "render", "table"]

@@ -24,7 +24,7 @@ class Captions:
 
     Example:
         >>> Captions(["X", "O"], True).target(np.array([0.99, np.nan]), 0)
-        {'title': 'X', 'detail': '0.99, any'}
+        {'title': 'X', 'detail': '0.99, any', 'judged': ''}
     """
 
     def __init__(self, names: Sequence[str] | None, typed: bool) -> None:
@@ -57,21 +57,43 @@ class Captions:
             return "none"
         return self.names[label] if self.names is not None and label < len(self.names) else str(label)
 
-    def target(self, target: np.ndarray, label: int) -> dict[str, str]:
+    def target(self, target: np.ndarray, label: int, judged: int | None = None) -> dict[str, str]:
         """Return what stands above a column.
 
         Args:
             target: ``output_shape``, NaN where any value will do.
             label: the class that it asks for, or -1.
+            judged: the class that a judge sees in the input that the target was made from; None where there is no
+                judge, or no such input.
 
         Returns:
-            A ``title``, the class, and a ``detail``, the values.
+            A ``title``, the class; a ``detail``, the values; and what is ``judged``, where that is another class.
 
         Example:
             >>> Captions(None, False).target(np.array([1.5, -2.0]), -1)
-            {'title': '', 'detail': '1.5, -2'}
+            {'title': '', 'detail': '1.5, -2', 'judged': ''}
+            >>> Captions(["X", "O"], False).target(np.array([0.6, 0.4]), 0, 1)
+            {'title': 'X', 'detail': '0.6, 0.4', 'judged': 'O'}
         """
-        return {"title": self.name(label) if label >= 0 else "", "detail": self._values(target, target, label)}
+        return {
+            "title": self.name(label) if label >= 0 else "",
+            "detail": self._values(target, target, label),
+            "judged": self.name(judged) if judged is not None and self.differ(label, judged) else "",
+        }
+
+    @staticmethod
+    def differ(label: int, judged: int | None) -> bool:
+        """Return whether a judge sees another class than the one that a target asks for.
+
+        Args:
+            label: the class that it asks for; -1 where it asks for none, and nothing can differ.
+            judged: the class that the judge sees, or None without a judge.
+
+        Example:
+            >>> Captions.differ(3, 8), Captions.differ(3, 3), Captions.differ(-1, 8), Captions.differ(3, None)
+            (True, False, False, False)
+        """
+        return judged is not None and label >= 0 and judged != label
 
     def of(
         self,
@@ -93,26 +115,31 @@ class Captions:
             outcomes: by number, the name of each outcome and its sentence.
 
         Returns:
-            ``mark``, ``residual``, ``good``; ``y`` and ``judged``, empty where there is none; ``agrees``, and
-            ``words``, all of it for those who can't see the picture.
+            ``mark``, ``residual``, ``good``; ``y`` and ``judged``, empty where there is none; ``differs``, the class
+            asked for where the judge sees another; whether it is ``real``, an original and no answer; and ``words``,
+            all of it for those who can't see the picture.
         """
         outcome, residual = int(answer["outcome"][place]), float(answer["residual"][place])
         seen = None if answer["judged"] is None else int(answer["judged"][place])
         judged = "" if seen is None else self.name(seen)
-        aim = self.target(target, label)
-        words = [
-            f"{method}, asked for {aim['title']} ({aim['detail']})" if aim["title"] else f"{method}, {aim['detail']}"
-        ]
-        words.append(f"residual {compact(residual)}, {outcomes[outcome][0]}")
+        aim, real = self.target(target, label), method == "real"
+        differs = aim["title"] if self.differ(label, seen) else ""
+        asked = f"{aim['title']} ({aim['detail']})" if aim["title"] else aim["detail"]
+        if real:
+            words = [f"the original, network says {asked}"]
+        else:
+            words = [f"{method}, asked for {asked}", f"residual {_residual(residual)}, {outcomes[outcome][0]}"]
+        if judged:
+            words.append(f"judge sees {judged}" + (f", not {differs}" if differs else ""))
         return {
             "mark": self.mark(outcome),
             "good": outcome == 0,
-            "residual": compact(residual),
+            "residual": _residual(residual),
             "y": self._values(answer["y"][place], target, label) if self.typed else "",
             "judged": judged,
-            "agrees": label < 0 or seen == label,
-            "words": ", ".join(words + ([f"judge sees {judged}"] if judged else [])),
-            "real": method == "real",
+            "differs": differs,
+            "words": ", ".join(words),
+            "real": real,
         }
 
     def _values(self, values: np.ndarray, target: np.ndarray, label: int) -> str:
@@ -121,14 +148,28 @@ class Captions:
         if len(values) <= _FEW:
             # What is free in a target is NaN there; in an answer it has a value.
             return ", ".join(
-                "any" if unasked and np.isnan(value) else compact(value)
+                "any" if unasked and np.isnan(value) else _output(value)
                 for value, unasked in zip(values.tolist(), free.tolist(), strict=True)
             )
         if label >= 0:
-            return compact(float(values[label])) + (", rest any" if np.isnan(values).any() else "")
+            return _output(float(values[label])) + (", rest any" if np.isnan(values).any() else "")
         asked = np.flatnonzero(~free).tolist()
         shown = [
-            f"{self.name(place)}: {compact(float(values[place]))}" if free.any() else compact(float(values[place]))
+            f"{self.name(place)}: {_output(float(values[place]))}" if free.any() else _output(float(values[place]))
             for place in asked[:_FEW]
         ]
         return ", ".join([*shown, "…"])
+
+
+def _output(value: float) -> str:
+    """Write an output; a probability is 1 only where it is."""
+    return ">0.999" if 0.9995 <= value < 1 else compact(value)
+
+
+def _residual(value: float) -> str:
+    """Write a residual, so that one just beyond a tolerance of 1e-3 does not read as 1e-3."""
+    text = compact(value)
+    if "e" not in text or "." in text:
+        return text
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"

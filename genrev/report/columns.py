@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 NONE = "-"
 """What stands where a figure does not apply."""
@@ -76,6 +77,10 @@ class Column:
         meaning: what it says, in a line.
         write: how a value is written.
         missing: what stands for null.
+
+    Example:
+        >>> [column.key for column in COLUMNS if column.good == "one"]
+        ['novelty']
     """
 
     key: str
@@ -98,18 +103,19 @@ class Column:
         return self.missing if value is None else self.write(value)
 
 
-# A residual is always known; null says that it is not finite, which JSON can't write.
+# A residual is always known; null says that it is not finite, which JSON can't write. Recall stands before coverage,
+# because only recall tells blurs that lie near everything from inputs that are as varied as real ones.
 COLUMNS = (
     Column(
         "residual_median",
         "residual",
         "low",
-        "greatest distance of f(x) to what was asked, over the asked outputs and in their units; median over all "
+        "greatest distance of f(x) to what was asked, over the asked outputs and in their units: the median over all "
         "targets and samples",
         compact,
         "inf",
     ),
-    Column("residual_p95", "p95", "low", "the residual that 95 % stay below", compact, "inf"),
+    Column("residual_p95", "p95", "low", "the residual that 95 % of the samples stay below", compact, "inf"),
     Column("residual_max", "max", "low", "the worst residual; inf where some output was not finite", compact, "inf"),
     Column("converged", "met", "high", "share of the samples whose residual is within the tolerance", percent),
     Column(
@@ -120,27 +126,27 @@ COLUMNS = (
         percent,
     ),
     Column(
-        "coverage",
-        "coverage",
+        "recall",
+        "recall",
         "high",
-        "share of other held-out inputs that have one of this method's inputs near by: is the whole variety reached? "
-        "Compare with real; a perfect method expects about 0.97, not 1",
+        "share of other real inputs that lie among the method's inputs: near 0 says that its inputs are blurs, noise "
+        "or much alike (noise that is spread very wide can have a high recall, but no coverage)",
         ratio,
     ),
     Column(
-        "recall",
-        "recall",
+        "coverage",
+        "coverage",
         "high",
-        "share of other held-out inputs that lie among this method's inputs; wide noise can score high, so read it "
-        "with coverage",
+        "share of other real inputs that have one of the method's inputs near by: grey blobs can have 1.00, so read "
+        "recall first; two sets of the very same kind get about 0.97, not 1 (for 5 neighbours)",
         ratio,
     ),
     Column(
         "novelty",
         "novelty",
         "one",
-        "distance to the nearest training input, in units of what it is for real: 0 is a copy, 1 is as new as real "
-        "data, far above 1 is unlike any data",
+        "distance to the nearest training input, as a multiple of what it is for real: 0 is a copy, 1 as new as real "
+        "data, far above 1 unlike any data",
         ratio,
     ),
     Column(
@@ -151,6 +157,25 @@ COLUMNS = (
         compact,
     ),
     Column("fit_seconds", "fit s", "low", "seconds to learn, once; none for methods that do not learn", compact),
-    Column("milliseconds_per_sample", "ms", "low", "milliseconds for each input drawn", compact),
+    Column("milliseconds_per_sample", "ms", "low", "milliseconds for each input found", compact),
 )
-"""Every figure of a row, in the order of the file and of the tables; the name of the inverter stands before them."""
+"""Every figure of a row, in the order of the tables; the name of the inverter stands before them."""
+
+LUCK = (
+    "drawn without a look at the targets; it meets some because the network gives very many inputs, real or not, "
+    "nearly the same output, and some targets ask for just that output"
+)
+"""How random inputs can meet a target."""
+
+
+def lucky(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether random inputs met a target, which calls for a word.
+
+    Args:
+        rows: each with the keys ``inverter`` and ``converged``.
+
+    Example:
+        >>> lucky([{"inverter": "noise", "converged": 0.05}]), lucky([{"inverter": "newton", "converged": 1.0}])
+        (True, False)
+    """
+    return any(row["inverter"] == "noise" and row["converged"] for row in rows)

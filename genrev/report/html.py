@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genrev.report.captions import Captions
-from genrev.report.columns import COLUMNS, compact, percent
+from genrev.report.columns import COLUMNS, LUCK, compact, lucky, percent
 from genrev.report.pictures import picture
 
 TARGETS = 10
@@ -22,6 +22,21 @@ SAMPLES = 4
 """How many samples of a typed target are shown at most."""
 
 _TAGS = {"real": "ceiling", "noise": "floor"}
+
+_ABOUT = {
+    "seed": "of everything random",
+    "samples": "inputs found for each target",
+    "targets": "outputs of held-out inputs, asked of every method: what the figures are measured on",
+    "asked": "targets typed by hand: in the pictures and notes, in no figure",
+    "reference": "other held-out inputs: the real inputs that recall and coverage are measured against",
+    "training": "inputs that the methods learned from: what novelty is measured against",
+    "neighbours": "the k of recall and coverage: how many of its own set an input's surroundings hold",
+    "judge": "the independent classifier",
+    "outputs": "what kind of numbers the network gives",
+    "network_fingerprint": "the same for the same weights",
+    "data_fingerprint": "the same for the same inputs",
+}
+"""What a line of how it was measured means, where its name and value do not say it."""
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -68,10 +83,11 @@ def render(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html").render(
-        about=list(report["about"].items()),
+        about=[(name, value, _ABOUT.get(name, "")) for name, value in report["about"].items() if name != "methods"],
         columns=COLUMNS,
         galleries=galleries,
         legend=_legend(report, galleries),
+        luck=LUCK if lucky(report["rows"]) else "",
         methods=_methods(report),
         rows=[_row(row) for row in report["rows"]],
         tolerance=report["tolerance"],
@@ -95,6 +111,9 @@ def _galleries(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _gallery(report: Mapping[str, Any], key: str, *, samples: int, skip: Sequence[str]) -> dict[str, Any]:
     part, captions = report[key], Captions(report["names"], key == "asked")
     targets, classes = part["targets"], part["classes"]
+    # What the judge sees in the inputs that the targets were made from; typed targets were made from none.
+    originals = part["answers"].get("real", {"judged": None})["judged"]
+    judged = [None] * len(targets) if originals is None else originals[:, 0].tolist()
     places = _choose(classes, TARGETS)
     names = [name for name in part["answers"] if name not in skip]
     shown = names[: METHODS + (0 if skip else len(_TAGS))]
@@ -131,7 +150,8 @@ def _gallery(report: Mapping[str, Any], key: str, *, samples: int, skip: Sequenc
     outcomes = {outcome for row in rows if row["name"] != "real" for outcome in row["outcomes"]}
     return {
         "key": key,
-        "heads": [captions.target(targets[place], classes[place]) for place in places],
+        "heads": [captions.target(targets[place], classes[place], judged[place]) for place in places],
+        "differ": sum(map(captions.differ, classes, judged)),
         "rows": rows,
         "outcomes": outcomes,
         "marks": _marks(report, outcomes),

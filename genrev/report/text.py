@@ -1,11 +1,15 @@
-"""A comparison as plain text: an aligned table for terminals."""
+"""A comparison as plain text: an aligned table for terminals, and what its columns mean."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrev.report.columns import COLUMNS
+from genrev.report.columns import COLUMNS, LUCK, NONE, lucky
+
+_WIDTH = 110
+"""How long a line of an explanation is at most."""
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -26,6 +30,35 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines += [[_plain(row["inverter"]), *(column.text(row[column.key]) for column in COLUMNS)] for row in rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def explanation(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the columns of a table mean, in words for someone who sees one for the first time.
+
+    Args:
+        rows: of one table or of several, each with the keys ``inverter`` and ``converged``.
+
+    Returns:
+        A line that says how to read a figure, and one or two for each column, without a line end after the last.
+
+    Example:
+        >>> print(explanation([]).splitlines()[5])
+        met        share of the samples whose residual is within the tolerance
+    """
+    terms = {column.heading: column.meaning for column in COLUMNS} | {NONE: "does not apply"}
+    if lucky(rows):
+        terms["noise"] = LUCK
+    width = max(map(len, terms)) + 2
+    lines = [
+        textwrap.fill(f"{term:<{width}}{meaning}", _WIDTH, subsequent_indent=" " * width)
+        for term, meaning in terms.items()
+    ]
+    return "\n".join(
+        [
+            "Compare every row with real (held-out inputs, measured in the same way) and with noise (random inputs).",
+            *lines,
+        ]
+    )
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

@@ -10,11 +10,17 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from genrev.rows import filled
 from genrev.solvers.jacobian import Function, jacobian
 
 
 class Status(IntEnum):
-    """How the search of a row ended."""
+    """How the search of a row ended.
+
+    Example:
+        >>> [status.name for status in Status]
+        ['SOLVED', 'STALLED', 'LIMIT']
+    """
 
     SOLVED = 0
     STALLED = 1
@@ -30,6 +36,12 @@ class Search:
         share: ``(rows,)``: its distance to the target as a share of the tolerance.
         status: ``(rows,)`` integers of `Status`.
         steps: ``(rows,)`` integers: how many steps were tried.
+
+    Example:
+        >>> rows = {"status": torch.tensor([0, 1]), "steps": torch.tensor([4, 90])}
+        >>> search = Search(x=torch.zeros(2, 3), share=torch.tensor([0.001, 70.0]), **rows)
+        >>> (search.status == Status.SOLVED).tolist()
+        [True, False]
     """
 
     x: Tensor
@@ -149,12 +161,12 @@ def levenberg_marquardt(
     index = torch.arange(len(x), device=x.device)
     search = Search(x.clone(), torch.full_like(x[:, 0], math.inf), torch.full_like(index, Status.LIMIT), 0 * index)
     if at_once is None:
-        at_once = max(64, _CACHED // (x.shape[1] * function(index[:1])(x[:1])[0].shape[1]))
+        at_once = max(1, _CACHED // (64 * x.shape[1] * function(index[:1])(x[:1])[0].shape[1])) * 64
     residual = torch.cat([_begin(function, search, part, aim) for part in index.split(at_once)])
     waiting = (search.status != Status.SOLVED).nonzero()[:, 0]
     free = None if free is None or bool(free.all()) else free
     # Memory that every step works in: to ask for it each time takes as long as the step.
-    room = x.new_empty(2, min(at_once, len(waiting)), residual.shape[1], x.shape[1])
+    room = x.new_empty(2, len(filled(waiting[:at_once])), residual.shape[1], x.shape[1])
     task = _Task(function, low, high, metric, free, aim, steps, room, trust)
     rows, waiting = _fresh(search, residual, waiting[:at_once]), waiting[at_once:]
     renew = torch.ones_like(rows.index, dtype=torch.bool)
@@ -202,6 +214,8 @@ def _renew(rows: _Rows, renew: Tensor, task: _Task) -> None:
     some = renew.nonzero()[:, 0]
     if not len(some):
         return
+    # Filled up here, where a copy more costs nothing, and not in each of many backward passes.
+    some = filled(some)
     index = rows.index[some]
     _, _, slopes = jacobian(task.function(index), rows.x[some], out=task.room[0, : len(some)])
     if task.free is not None:

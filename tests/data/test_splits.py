@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import pytest
 import torch
 from torch import Tensor
@@ -179,8 +176,19 @@ def test_load_splits_gives_n_examples_the_same_for_the_same_seed(spec: str):
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"got 'digit'; did you mean 'digits'\?"):
         load_splits("digit")
-    with pytest.raises(UnknownNameError, match="got 'cifar'; choose one of xo, digits, idx"):
+    with pytest.raises(UnknownNameError, match="expected data of xo, digits, idx:FOLDER, got 'cifar'; choose one"):
         load_splits("cifar")
+    with pytest.raises(UnknownNameError, match="got '3'; choose one of them"):
+        load_splits(3)
+
+
+@pytest.mark.parametrize("seed", [-1, "a", None, 2**80, 0.5])
+@pytest.mark.parametrize("bring", [lambda seed: load_splits("digits", seed=seed), lambda seed: xo(4, seed=seed)])
+def test_a_seed_that_is_none_is_refused(bring, seed):
+    with pytest.raises(ArgumentError, match="expected a seed"):
+        bring(seed)
+    with pytest.raises(ArgumentError, match="expected a seed"):
+        split(xo(40), seed=seed)
 
 
 @pytest.mark.parametrize("spec", ["xo:folder", "digits:folder"])
@@ -189,7 +197,9 @@ def test_a_folder_is_refused_where_none_is_read(spec: str):
         load_splits(spec)
 
 
-@pytest.mark.parametrize(("spec", "n"), [("xo", 0), ("xo", 3), ("xo", -5), ("digits", 1798), ("digits", 4)])
+@pytest.mark.parametrize(
+    ("spec", "n"), [("xo", 0), ("xo", 3), ("xo", -5), ("digits", 1798), ("digits", 4), ("xo", "a"), ("xo", 9.5)]
+)
 def test_an_n_that_cannot_fill_the_parts_is_refused(spec: str, n: int):
     with pytest.raises(ArgumentError, match="expected"):
         load_splits(spec, n=n)
@@ -204,14 +214,9 @@ def test_xo_letters_have_no_say_in_which_part_they_come_into():
         assert abs(float(part.inputs.mean()) - float(ink.mean())) < 4 * standard_error
 
 
+def test_a_data_set_is_printed_in_one_line():
+    assert repr(xo(4)) == "Dataset(4 inputs (1, 32, 32); classes X, O)"
+
+
 def test_the_table_names_every_kind_of_data():
     assert list(DATASETS) == ["xo", "digits", "idx"]
-
-
-@pytest.mark.parametrize(
-    "name", ["genrev.data", *(f"genrev.data.{part}" for part in ("dataset", "digits", "idx", "xo"))]
-)
-def test_the_examples_in_the_docs_run(name: str):
-    outcome = doctest.testmod(importlib.import_module(name))
-    assert outcome.attempted > 0
-    assert outcome.failed == 0

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrev.errors import LayerError
+from genrev.errors import ArgumentError, LayerError
 from genrev.inverter import Outcome
+from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.pinv import PinvInverter
 from genrev.models import MLP
 from genrev.network import InputSpace, Network
@@ -128,7 +129,7 @@ def test_on_the_student_s_network_it_says_where_it_asked_for_the_impossible() ->
     torch.testing.assert_close(clamped[:, 0, place], share)
     assert float(share.min()) > 0
     explained = inverter.explain(found)
-    assert "'4'" in explained
+    assert "of the second hidden layer (Sigmoid, '4') were beyond" in explained
     assert "beyond what it can give" in explained
     assert "MISSED 2 of 2" in explained
 
@@ -136,6 +137,58 @@ def test_on_the_student_s_network_it_says_where_it_asked_for_the_impossible() ->
 def test_its_layers_are_named_last_first() -> None:
     assert PinvInverter(student()).layers == ["6", "5", "4", "3", "2", "1", "0"]
     assert PinvInverter(net(nn.Linear(3, 2), n=3).with_sigmoid()).layers == ["head", "0"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_layer_that_can_not_give_what_was_asked_of_it_together_is_the_reason_of_a_miss(dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 3)).to(dtype)
+    inverter = PinvInverter(Network(module, space=InputSpace((2,))))
+    found = inverter.reconstruct(0.1 * torch.randn(4, 3))
+    assert set(found.outcome.flatten().tolist()) == {Outcome.MISSED}
+    place = inverter.layers.index("0")
+    assert bool((found.stats["clamped"][..., place] > 0).all())
+    assert bool((found.stats["clamped"][..., :place] == 0).all())
+    said = "100% of the answers asked the hidden layer (Linear, '0') for 5 values that its 2 inputs can't give together"
+    assert said in inverter.explain(found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("head", [None, nn.Sigmoid(), nn.Softmax(-1)])
+def test_what_a_tall_layer_gives_is_no_reason(head: nn.Module | None, dtype: torch.dtype) -> None:
+    layers = [nn.Linear(3, 8), *([] if head is None else [head])]
+    network = Network(nn.Sequential(*layers).to(dtype), space=InputSpace((3,)))
+    inverter = PinvInverter(network)
+    found = inverter.reconstruct(network.evaluate(torch.randn(50, 3)))
+    assert bool(found.converged.all())
+    assert "can't give" not in inverter.explain(found)
+    missed = inverter.reconstruct(torch.randn(5, 8).softmax(-1))
+    assert set(missed.outcome.flatten().tolist()) == {Outcome.MISSED}
+    assert "the output layer (Linear, '0') for 8 values that its 3 inputs can't give" in inverter.explain(missed)
+
+
+def test_a_small_share_does_not_read_as_none() -> None:
+    network = net(nn.Linear(1000, 2, bias=False), n=1000, low=-1.0, high=1.0)
+    with torch.no_grad():
+        network.module[0].weight.fill_(1e-3)[0, 0] = 1.0
+    inverter = PinvInverter(network)
+    assert "under 1% of the input values" in inverter.explain(inverter.reconstruct([[3.0, 0.0]]))
+
+
+def test_the_result_of_another_is_not_explained() -> None:
+    network = net(nn.Linear(3, 2), n=3)
+    inverter = PinvInverter(network)
+    for other in (NewtonInverter(network), PinvInverter(net(nn.Linear(3, 2), nn.Tanh(), n=3))):
+        with pytest.raises(ArgumentError, match="ask the inverter that gave it"):
+            inverter.explain(other.reconstruct([[0.1, 0.2]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_in_half_precision_is_inverted(dtype: torch.dtype) -> None:
+    network = Network(nn.Linear(4, 2).to(dtype), space=InputSpace((4,)))
+    found = PinvInverter(network, tolerance=0.05).reconstruct([[0.3, -0.2]])
+    assert found.x.dtype == dtype
+    assert bool(found.converged)
 
 
 def test_input_values_beyond_the_bounds_are_counted() -> None:

@@ -50,6 +50,18 @@ def test_a_sequence_is_a_chain() -> None:
     assert len(found) == 6
 
 
+def test_layers_are_called_what_people_call_them() -> None:
+    two = nn.Flatten(), nn.Linear(6, 3), nn.ReLU(), nn.BatchNorm1d(3), nn.Linear(3, 2), nn.Softmax(-1)
+    assert [title.partition(" (")[0] for title in chain(nn.Sequential(*two), 1, 6).titles()] == [
+        "what the input goes through first", *["the hidden layer"] * 3, *["the output layer"] * 2
+    ]  # fmt: skip
+    deep = chain(nn.Sequential(*[layer for _ in range(13) for layer in (nn.Linear(6, 6), nn.Tanh())]))
+    titles = deep.titles()
+    assert titles[2] == "the second hidden layer (Linear, '2')"
+    assert titles[21] == "hidden layer 11 (Tanh, '21')"
+    assert titles[-1] == "the output layer (Tanh, '25')"
+
+
 def test_nested_sequences_are_a_chain() -> None:
     module = nn.Sequential(nn.Sequential(nn.Linear(6, 3), nn.Sequential(nn.Tanh())), nn.Linear(3, 2))
     assert names(chain(module)) == ["0.0", "0.1.0", "1"]

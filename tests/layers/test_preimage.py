@@ -67,6 +67,21 @@ def test_the_box_of_an_activation_contains_the_input(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_linear_layer_is_clamped_exactly_where_no_input_gives_the_values_together(dtype: torch.dtype) -> None:
+    tall = nn.Linear(3, 5).to(dtype)
+    x = torch.randn(9, 3, dtype=dtype)
+    y = tall(x).detach()
+    assert not bool(inverse(tall, (3,))(y).clamped.any())
+    assert bool(inverse(tall, (3,))(y + torch.randn(9, 5, dtype=dtype)).clamped.any(1).all())
+    flat = nn.Linear(4, 2).to(dtype)
+    with torch.no_grad():
+        flat.weight[1] = 2 * flat.weight[0]
+        flat.bias.zero_()
+    wanted = torch.tensor([[1.0, 2.0], [1.0, -2.0]], dtype=dtype)
+    assert inverse(flat, (4,))(wanted).clamped.any(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("layer", "low", "high"), [*ACTIVATIONS, (nn.ReLU(), 0.0, math.inf)], ids=[*IDS, "ReLU()"])
 def test_values_are_clamped_exactly_where_no_input_gives_them(
     layer: nn.Module, low: float, high: float, dtype: torch.dtype

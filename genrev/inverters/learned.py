@@ -1,0 +1,147 @@
+"""What a method that trains a model shares with the others that do: its course of training, and what it keeps of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from genrev.inverters.conditions import MEMBERS, Conditions
+from genrev.inverters.units import Units
+from genrev.network import Network
+from genrev.training import History, seeded, train
+
+Model = TypeVar("Model", bound=nn.Module)
+
+_MODEL = "model."
+"""What the names of a model's own tensors begin with in a file."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a model trains.
+
+    Args:
+        steps: at most.
+        batch_size: examples a step.
+        rate: learning rate of the first step.
+        weight_decay: decoupled weight decay.
+    """
+
+    steps: int
+    batch_size: int
+    rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True, eq=False)
+class Learned(Generic[Model]):
+    """A trained model and the scales that it works in: what a method needs to answer, and what its file holds.
+
+    Frozen, so that a method takes it over in one assignment: a training that fails leaves what was learned before.
+
+    Args:
+        model: in eval mode, without gradients.
+        conditions: what the model is told of outputs.
+        units: the scale of the inputs that it gives.
+        kept: what else the method looks up, by name.
+    """
+
+    model: Model
+    conditions: Conditions
+    units: Units
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what `restore` needs."""
+        own = {f"{_MODEL}{name}": value for name, value in self.model.state_dict().items()}
+        scales = {"outputs": self.conditions.outputs, "centre": self.units.centre, "unit": self.units.unit}
+        return {**own, **scales, **self.kept}
+
+
+def restore(
+    network: Network, tolerance: Tensor, build: Callable[[Conditions], Model], tensors: Mapping[str, Tensor]
+) -> Learned[Model]:
+    """Return what `Learned.tensors` was taken of.
+
+    Args:
+        network: that is inverted.
+        tolerance: ``output_shape``.
+        build: the untrained model for some conditions.
+        tensors: on the network's device.
+    """
+    left = dict(tensors)
+    own = {name.removeprefix(_MODEL): left.pop(name) for name in tensors if name.startswith(_MODEL)}
+    conditions = Conditions(network, left.pop("outputs"), tolerance)
+    units = Units(left.pop("centre"), left.pop("unit"), network.space.shape)
+    model = build(conditions).to(network.device, network.dtype)
+    model.load_state_dict(own)
+    return Learned(model.requires_grad_(False).eval(), conditions, units, left)
+
+
+class Course(Generic[Model]):
+    """A model that is to learn, and what it learns from: inputs and what the network says of them.
+
+    Args:
+        network: that is inverted.
+        tolerance: ``output_shape``.
+        inputs: ``(n, *input_shape)``.
+        build: the untrained model for some conditions.
+        seed: of the model's first weights, of the members, and of the training.
+
+    Attributes:
+        given: ``(n, condition size)``: what the model is told of each input.
+        wanted: ``(n, input size)``: the inputs, of unit scale.
+        members: integers: which of the inputs the conditions keep, in their order.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tolerance: Tensor,
+        inputs: Tensor,
+        build: Callable[[Conditions], Model],
+        *,
+        seed: int,
+    ) -> None:
+        outputs = network.evaluate(inputs)
+        self.units, self._seed = Units.fit(inputs), seed
+        with seeded(seed, inputs.device):
+            self.members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
+            self.conditions = Conditions(network, outputs[self.members], tolerance)
+            self.model = build(self.conditions).to(network.device, network.dtype)
+        self.given, self.wanted = self.conditions.of(outputs), self.units.of(inputs)
+
+    def train(self, learner: nn.Module, loss: Callable[[Tensor], Tensor], schedule: Schedule, *, label: str) -> History:
+        """Train the model, or a part of it, and return the losses.
+
+        Args:
+            learner: whose parameters learn: the model, or what holds it and more.
+            loss: from example numbers ``(k,)`` to their losses ``(k,)``.
+            schedule: how long and how fast.
+            label: what the progress bar says.
+        """
+        n = len(self.wanted)
+        return train(
+            learner,
+            loss,
+            n,
+            epochs=math.ceil(schedule.steps / math.ceil(n / schedule.batch_size)),
+            batch_size=schedule.batch_size,
+            rate=schedule.rate,
+            weight_decay=schedule.weight_decay,
+            seed=self._seed,
+            label=label,
+        )
+
+    def learned(self, **kept: Tensor) -> Learned[Model]:
+        """Return what the method keeps of the course, when it is over.
+
+        Args:
+            kept: what else it looks up.
+        """
+        return Learned(self.model.requires_grad_(False).eval(), self.conditions, self.units, kept)
