@@ -8,34 +8,44 @@ import sys
 import time
 from pathlib import Path
 
-TORCH = "import torch"
-GENREV = "import torch; from genrev import Network, Refined; from genrev.inverters import INVERTERS"
+# Both in one process: between processes the same import differs by more than genrev takes.
+IMPORTS = """
+import time
+began = time.perf_counter()
+import torch
+between = time.perf_counter()
+from genrev import Network, Refined
+from genrev.inverters import INVERTERS
+print(between - began, time.perf_counter() - between)
+"""
 
 
-def seconds(command: list[str]) -> float:
-    """Return how long a command takes."""
-    began = time.perf_counter()
+def run(command: list[str]) -> tuple[str, float]:
+    """Return what a command prints, and how long it takes."""
     # From the second start on Python finds its modules compiled, unless it was told to keep nothing.
     surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=surroundings)
-    return time.perf_counter() - began
+    began = time.perf_counter()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=surroundings)
+    return done.stdout, time.perf_counter() - began
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--repeats", type=int, default=15)
     args = options.parse_args()
+    names = [sys.executable, "-c", IMPORTS]
     help_command = [str(Path(sys.executable).with_name("genrev")), "--help"]
-    torch_alone, genrev_too, shown = [], [], []
-    for command in ([sys.executable, "-c", GENREV], help_command):
-        seconds(command)
-    # Taken in turn, so that a drift of the machine meets all alike.
+    run(names), run(help_command)
+    torch_alone, added, shown = [], [], []
     for _ in range(args.repeats):
-        torch_alone.append(seconds([sys.executable, "-c", TORCH]))
-        genrev_too.append(seconds([sys.executable, "-c", GENREV]))
-        shown.append(seconds(help_command))
-    base, both = statistics.median(torch_alone), statistics.median(genrev_too)
-    print(f"import torch: {base:.2f} s; with genrev's names: {both:.2f} s ({both / base - 1:+.1%})")
+        base, more = map(float, run(names)[0].split())
+        torch_alone.append(base)
+        added.append(more / base)
+        shown.append(run(help_command)[1])
+    spread = f"({min(added):+.1%} to {max(added):+.1%})"
+    print(
+        f"import torch: {statistics.median(torch_alone):.2f} s; genrev after it: {statistics.median(added):+.1%} {spread}"
+    )
     print(f"genrev --help: {statistics.median(shown):.2f} s")
 
 
