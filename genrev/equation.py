@@ -64,6 +64,12 @@ class Equation:
             setattr(part, name, getattr(self, name)[rows])
         return part
 
+    @property
+    def alike(self) -> bool:
+        """Whether rows that are at the same input have the same slopes there, whatever their targets."""
+        bounded = self.low.isfinite().all() & self.high.isfinite().all()
+        return bool(bounded & (self.asked == self.asked[:1]).all() & (self._exact == self._exact[:1]).all())
+
     def _proportions(self, log: Tensor, odds: Tensor) -> Tensor:
         """Return log-probabilities up to their constant where all are asked, and log-odds where some are."""
         exact, asked = self._exact, self.asked.all(-1, keepdim=True)

@@ -43,9 +43,7 @@ def main() -> None:
         added.append(more / base)
         shown.append(run(help_command)[1])
     spread = f"({min(added):+.1%} to {max(added):+.1%})"
-    print(
-        f"import torch: {statistics.median(torch_alone):.2f} s; genrev after it: {statistics.median(added):+.1%} {spread}"
-    )
+    print(f"import torch: {statistics.median(torch_alone):.2f} s; genrev: {statistics.median(added):+.1%} {spread}")
     print(f"genrev --help: {statistics.median(shown):.2f} s")
 
 

@@ -283,6 +283,26 @@ def test_what_is_no_number_in_an_unasked_output_has_diverged() -> None:
 # Batches
 
 
+@pytest.mark.parametrize("behind", [True, False])
+@pytest.mark.parametrize("free", sorted(FREE))
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_where_it_says_so_all_rows_have_the_same_slopes_at_one_input(head: str, free: str, behind: bool) -> None:
+    net = network(head)
+    target = some_free(net.evaluate(torch.randn(50, 4)), FREE[free])
+    for rows in (torch.arange(50), torch.tensor([3, 3, 3])):
+        some = equation(net, target[rows], tolerance=0.2, behind=behind)
+        _, _, slopes = jacobian(lambda x, some=some: some(x), torch.full((len(rows), 4), 0.3))
+        if some.alike:
+            torch.testing.assert_close(slopes, slopes[:1].expand_as(slopes), rtol=1e-12, atol=1e-12)
+
+
+def test_logits_are_alike_and_what_is_asked_of_some_rows_only_is_not() -> None:
+    net, target = network("values"), torch.randn(5, 4)
+    assert equation(net, target).alike
+    target[0, 1] = math.nan
+    assert not equation(net, target).alike
+
+
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_rows_are_independent_of_the_rest_of_the_batch(head: str) -> None:
     net = network(head)

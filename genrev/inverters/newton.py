@@ -132,7 +132,7 @@ class NewtonInverter(Inverter):
     def _solve(self, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool) -> Search:
         equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
         function = rows_of(equation, self.network.space.shape)
-        return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps)
+        return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps, alike=equation.alike)
 
     def _metric(self, like: Tensor) -> Tensor:
         if self.metric == "identity" or self.data is None:

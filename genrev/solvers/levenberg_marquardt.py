@@ -123,6 +123,7 @@ def levenberg_marquardt(
     steps: int = 100,
     at_once: int | None = None,
     trust: float = math.inf,
+    alike: bool = False,
 ) -> Search:
     """Move every row the short way to a zero of its residual within the box, or as near as it gets.
 
@@ -143,6 +144,8 @@ def levenberg_marquardt(
         trust: by how much the residuals may depart from what the linear model foresaw, as a share of the change that it
             foresaw; a step that departs by more is not taken but shortened. A small share follows a path from where the
             search begins; without one, any step that helps is taken.
+        alike: whether the Jacobians of rows that are at the same point are the same: where all begin at one, the first
+            is computed once.
 
     Returns:
         The best point of each row, by distance in the user's units.
@@ -168,15 +171,19 @@ def levenberg_marquardt(
     # Memory that every step works in: to ask for it each time takes as long as the step.
     room = x.new_empty(2, len(filled(waiting[:at_once])), residual.shape[1], x.shape[1])
     task = _Task(function, low, high, metric, free, aim, steps, room, trust)
-    rows, waiting = _fresh(search, residual, waiting[:at_once]), waiting[at_once:]
-    renew = torch.ones_like(rows.index, dtype=torch.bool)
+    first = None
+    if alike and bool((x == x[:1]).all()):
+        first = jacobian(function(index[:1]), x[:1])[2]
+    rows, waiting = _fresh(search, residual, waiting[:at_once], task, first), waiting[at_once:]
+    renew = torch.full_like(rows.index, first is None, dtype=torch.bool)
     while len(rows.index):
         _renew(rows, renew, task)
         done, renew = _step(rows, search, task)
         slots = done.nonzero()[: len(waiting), 0]
         if len(slots):
-            rows[slots], waiting = _fresh(search, residual, waiting[: len(slots)]), waiting[len(slots) :]
-            done[slots], renew[slots] = False, True
+            entering, waiting = waiting[: len(slots)], waiting[len(slots) :]
+            rows[slots] = _fresh(search, residual, entering, task, first)
+            done[slots], renew[slots] = False, first is None
         if bool(done.any()):
             rows, renew = rows[~done], renew[~done]
     return search
@@ -189,10 +196,14 @@ def _begin(function: Callable[[Tensor], Function], search: Search, index: Tensor
     return residual.detach()
 
 
-def _fresh(search: Search, residual: Tensor, index: Tensor) -> _Rows:
-    """Return rows that have not moved yet, and whose Jacobian is still to be computed."""
+def _fresh(search: Search, residual: Tensor, index: Tensor, task: _Task, first: Tensor | None) -> _Rows:
+    """Return rows that have not moved yet, with the Jacobian that all have there; with none yet if not given."""
     x, residual = search.x[index], residual[index]
     cost = _cost(residual)
+    if first is None:
+        slopes = x.new_empty(*residual.shape, x.shape[1])
+    else:
+        slopes = first.expand(len(index), -1, -1) * (1.0 if task.free is None else task.free[index][:, None])
     return _Rows(
         index=index,
         x=x,
@@ -200,7 +211,7 @@ def _fresh(search: Search, residual: Tensor, index: Tensor) -> _Rows:
         cost=cost,
         damping=torch.full_like(cost, _FIRST_DAMPING),
         pace=torch.full_like(cost, _PACE),
-        jacobian=x.new_empty(*residual.shape, x.shape[1]),
+        jacobian=slopes,
         stale=torch.zeros_like(cost, dtype=torch.bool),
         best=cost.clone(),
         since=torch.zeros_like(index),
@@ -400,7 +411,7 @@ def _damped(
     _, m, n = slopes.shape
     left = residual if fixed is None else residual + forth(slopes, fixed)
     if m <= n:
-        gram = (torch.mul(slopes, (free * metric)[:, None], out=room) @ slopes.transpose(1, 2)).double()
+        gram = _products(torch.mul(slopes, (free * metric)[:, None], out=room), slopes)
         level = _level(damping, gram, slopes, metric) if level is None else level
         duals = _solve(gram, left.double(), level).to(slopes.dtype)
         return -metric * _back(slopes, duals), level
@@ -413,6 +424,19 @@ def _damped(
     duals = left + forth(slopes, step)
     pulled = -metric * _back(slopes, duals) / level[:, None].to(slopes.dtype).clamp(min=torch.finfo(slopes.dtype).tiny)
     return torch.where(free > 0, step, pulled), level
+
+
+def _products(weighted: Tensor, slopes: Tensor) -> Tensor:
+    """Return J metric J' of each row, in double precision, from J metric and J.
+
+    It is symmetric: without a quarter of it the product takes a fifth less, with half of it in finer parts no less.
+    """
+    half = slopes.shape[1] // 2
+    gram = slopes.new_empty(len(slopes), slopes.shape[1], slopes.shape[1], dtype=torch.float64)
+    gram[:, :half] = weighted[:, :half] @ slopes.transpose(1, 2)
+    gram[:, half:, half:] = weighted[:, half:] @ slopes[:, half:].transpose(1, 2)
+    gram[:, half:, :half] = gram[:, :half, half:].transpose(1, 2)
+    return gram
 
 
 def _level(damping: Tensor, gram: Tensor, slopes: Tensor, metric: Tensor) -> Tensor:

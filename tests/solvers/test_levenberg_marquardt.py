@@ -431,6 +431,36 @@ def test_a_row_alone_ends_where_it_ends_in_a_batch() -> None:
         assert int(alone.steps) == int(whole.steps[row])
 
 
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("at_once", [4, 50])
+def test_that_rows_share_their_first_jacobian_changes_nothing(same: bool, at_once: int) -> None:
+    f = tanh_network(6, 3, seed=9)
+    target = f(torch.rand(30, 6))
+    start = torch.full((30, 6), 0.25) if same else torch.rand(30, 6)
+    settings = {"low": 0.0, "high": 1.0, "at_once": at_once, "free": torch.rand(30, 6) < 0.8}
+    shared = solve(f, target, start, **settings, alike=True)
+    own = solve(f, target, start, **settings)
+    torch.testing.assert_close(shared.x, own.x, rtol=1e-9, atol=1e-9)
+    assert torch.equal(shared.steps, own.steps)
+
+
+def test_a_jacobian_that_rows_share_is_computed_once() -> None:
+    def rows_asked(**keywords: bool) -> list[int]:
+        asked: list[int] = []
+
+        def counting(x: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                asked.append(len(x))
+            return x @ torch.ones(4, 2).triu()
+
+        solve(counting, torch.arange(1.0, 49.0).reshape(24, 2), torch.zeros(24, 4), **keywords)
+        return asked
+
+    shared, own = rows_asked(alike=True), rows_asked()
+    assert own[0] == 24
+    assert shared == [1, *own[1:]]
+
+
 def test_rows_that_run_out_of_steps_say_so() -> None:
     found = solve(lambda x: x**3, torch.full((4, 1), 1e6), torch.ones(4, 1), steps=2)
     assert found.status.tolist() == [Status.LIMIT] * 4
