@@ -16,7 +16,7 @@ _PUBLIC = {
     "GenrevError": "genrev.errors",
     "GradientInverter": "genrev.inverters.gradient",
     "INVERTERS": "genrev.inverters",
-    "InputSpace": "genrev.network",
+    "InputSpace": "genrev.space",
     "Inversion": "genrev.inverter",
     "Inverter": "genrev.inverter",
     "Judge": "genrev.judge",
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from genrev.inverters.retrieval import RetrievalInverter
     from genrev.inverters.wrappers import BestOf, Refined
     from genrev.judge import Judge
-    from genrev.network import InputSpace, Network
+    from genrev.network import Network
+    from genrev.space import InputSpace
 
 
 def __getattr__(name: str) -> Any:

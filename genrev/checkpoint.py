@@ -16,7 +16,8 @@ from genrev.files import read_tensors, write_tensors
 from genrev.inverter import DataSummary, Inverter
 from genrev.inverters import INVERTERS, BestOf, Refined
 from genrev.models import CLASSIFIERS
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 from genrev.training import History
 
 _KINDS: dict[str, type[Inverter]] = {**INVERTERS, "refined": Refined, "best-of": BestOf}

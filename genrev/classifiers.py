@@ -14,7 +14,8 @@ from torch.nn import functional
 from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError
 from genrev.models import MLP
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 from genrev.training import seeded, train
 
 if TYPE_CHECKING:

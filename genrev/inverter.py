@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrev.arrays import as_numbers
 from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError, NotFittedError
-from genrev.network import Network, as_numbers, wrong_inputs
+from genrev.network import Network, wrong_inputs
 from genrev.noise import Noise, target_keys
 
 _SUM_SLACK = 1e-3

@@ -1,4 +1,4 @@
-"""The trained network that is inverted, and the space its inputs live in; neither is ever changed."""
+"""The trained network that is inverted, seen as a function; it is never changed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genrev.arrays import as_numbers
 from genrev.checks import called_as
 from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError, nearest
 from genrev.layers import Chain
 from genrev.noise import Noise, target_keys
 from genrev.rows import filled
+from genrev.space import InputSpace
 
 MEMORY = 2**28
 """Bytes that the values of one chunk of work may take."""
@@ -32,147 +34,6 @@ _LINKS = (nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.ReLU, nn.ELU, nn.Softplus, nn.So
 
 _HELD: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 """The modules that are frozen already, by an outer call."""
-
-
-class InputSpace:
-    """The shape of an input and the bounds of its values.
-
-    Args:
-        shape: of one input, without the batch: ``(1, 28, 28)``, ``(64,)``.
-        low: least value: a number or a tensor that broadcasts to the shape; -inf where there is none.
-        high: greatest value, likewise; inf where there is none.
-
-    Raises:
-        ArgumentError: the shape is none, or the bounds are no numbers, do not broadcast to the shape, or leave no room.
-
-    Example:
-        >>> space = InputSpace((2,), low=0.0, high=torch.tensor([1.0, 255.0]))
-        >>> space.project(torch.tensor([[-1.0, 300.0]])).tolist()
-        [[0.0, 255.0]]
-    """
-
-    @called_as("InputSpace((1, 28, 28), low=0.0, high=1.0)")
-    def __init__(self, shape: Sequence[int], low: float | Tensor = -math.inf, high: float | Tensor = math.inf) -> None:
-        self.shape = _sizes(shape)
-        self.low, self.high = self._bound("low", low), self._bound("high", high)
-        if bool((self.low > self.high).any()):
-            raise ArgumentError(
-                "expected low <= high everywhere in the input space, got a low above its high; swap them"
-            )
-        if bool((self.low == math.inf).any() or (self.high == -math.inf).any()):
-            raise ArgumentError(
-                "expected room for a finite input everywhere in the input space, got a low of inf or a high of -inf; "
-                "use low=-inf and high=inf where there is no bound"
-            )
-
-    def _bound(self, name: str, value: float | Tensor) -> Tensor:
-        bound = as_numbers(name, value).detach().to("cpu", torch.float64, copy=True)
-        try:
-            bound = bound.expand(self.shape)
-        except RuntimeError:
-            raise ArgumentError(
-                f"expected {name} to broadcast to the input shape {self.shape}, got shape {tuple(bound.shape)}; "
-                "give one number or one for each input value"
-            ) from None
-        if bool(bound.isnan().any()):
-            raise ArgumentError(f"expected {name} to be a number, got NaN; use -inf or inf where there is no bound")
-        return bound
-
-    def __repr__(self) -> str:
-        low, high = (
-            f"{float(bound.flatten()[0]):g}" if bool((bound == bound.flatten()[0]).all()) else "tensor"
-            for bound in (self.low, self.high)
-        )
-        return f"InputSpace({self.shape}, low={low}, high={high})"
-
-    @property
-    def size(self) -> int:
-        """Number of values in one input."""
-        return math.prod(self.shape)
-
-    @property
-    def middle(self) -> Tensor:
-        """``shape``, float64: the middle of the box; its finite end where only one is finite, 0 where none is."""
-        low, high = self.low.isfinite(), self.high.isfinite()
-        one_sided = torch.where(low, self.low, torch.where(high, self.high, 0.0))
-        return torch.where(low & high, (self.low + self.high) / 2, one_sided)
-
-    def project(self, x: Tensor) -> Tensor:
-        """Return the nearest point of the space; NaN stays.
-
-        Args:
-            x: ``(batch, *shape)``.
-        """
-        return x.clamp(self.low.to(x), self.high.to(x))
-
-    def contains(self, x: Tensor) -> Tensor:
-        """Return whether each value lies within its bounds, ``(batch, *shape)`` of bool; a NaN does not.
-
-        Args:
-            x: ``(batch, *shape)``.
-        """
-        return (x >= self.low.to(x)) & (x <= self.high.to(x))
-
-
-def _sizes(shape: Any) -> tuple[int, ...]:
-    one = isinstance(shape, (int, np.integer))
-    sizes = [shape] if one else shape.tolist() if isinstance(shape, (Tensor, np.ndarray)) else shape
-    if not isinstance(sizes, Sequence) or isinstance(sizes, (str, bytes)):
-        raise ArgumentError(
-            f"expected an input shape as a tuple of whole numbers, got {shape!r}; write it as (1, 28, 28) or (64,)"
-        )
-    if any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1 for size in sizes):
-        raise ArgumentError(
-            f"expected an input shape of positive whole numbers, got {tuple(sizes)}; give the shape of one input, "
-            "without the batch"
-        )
-    return tuple(int(size) for size in sizes)
-
-
-def as_numbers(name: str, values: Any) -> Tensor:
-    """Return real numbers as a dense tensor, of their own type where they are a tensor, else in double precision.
-
-    Args:
-        name: of the argument that they were given for.
-        values: numbers, None for NaN, in any nesting of lists; an array, a tensor, or a list of tensors.
-
-    Raises:
-        ArgumentError: they are no real numbers, or in no regular shape.
-
-    Example:
-        >>> as_numbers("known", [0.5, None]).tolist()
-        [0.5, nan]
-    """
-    try:
-        if isinstance(values, (list, tuple)) and values and all(isinstance(row, Tensor) for row in values):
-            values = torch.stack([row.detach() for row in values])
-        if not isinstance(values, Tensor):
-            return torch.from_numpy(_array(values))
-        if values.is_complex() or values.is_meta:
-            raise TypeError
-        return values if values.layout is torch.strided else values.to_dense()
-    except (TypeError, ValueError, RuntimeError):
-        got = f"{values.dtype} on {values.device}" if isinstance(values, Tensor) else _kind(values)
-        raise ArgumentError(
-            f"expected {name} as real numbers in a list, array or tensor of regular shape, got {got}; "
-            "convert them, and give every row as many"
-        ) from None
-
-
-def _kind(values: Any) -> str:
-    """Return what was given instead of numbers: itself where it is short."""
-    text = repr(values)
-    return text if len(text) <= 40 and "\n" not in text else f"{type(values).__name__} that is none of these"
-
-
-def _array(values: Any) -> np.ndarray:
-    array = np.array(values)
-    if array.dtype.kind not in "biuf":
-        # None among numbers is a gap, as NaN is; None alone is an argument that was forgotten.
-        gaps = array.dtype.kind == "O" and array.ndim > 0
-        if not gaps or not all(value is None or isinstance(value, (int, float, np.number)) for value in array.flat):
-            raise TypeError
-    return array.astype(np.float64)
 
 
 def wrong_inputs(name: str, shape: Sequence[int], network: Network) -> ArgumentError:

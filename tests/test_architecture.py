@@ -18,7 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ["errors"],
     ["checks"],
-    ["noise", "rows", "files", "metrics"],
+    ["noise", "rows", "arrays", "files", "metrics"],
+    ["space"],
     ["layers"],
     ["models"],
     ["network"],

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import Tensor, nn
 
 from genrev.comparison import Answer, Comparison, Row, asked_classes, compare, describe, quantile
@@ -26,7 +27,8 @@ from genrev.inverters.gradient import GradientInverter
 from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.retrieval import RetrievalInverter
 from genrev.inverters.wrappers import Refined
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 KEYS = [
     "inverter",
@@ -57,13 +59,6 @@ class Broken(Inverter):
         x = torch.full((len(problem), *self.network.space.shape), 0.5, dtype=problem.target.dtype)
         x[1::2] = NAN
         return Proposal(x)
-
-
-def assert_one_sentence(message: str) -> None:
-    assert message.startswith("expected ")
-    assert ", got " in message
-    assert "; " in message
-    assert "\n" not in message
 
 
 def draw(n: int, shape: tuple[int, ...], seed: int) -> Tensor:

@@ -14,8 +14,9 @@ from genrev.inverters import BestOf
 from genrev.inverters.gradient import GradientInverter
 from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.retrieval import RetrievalInverter
-from genrev.network import InputSpace, Network
+from genrev.network import Network
 from genrev.solvers import jacobian
+from genrev.space import InputSpace
 
 HEADS: dict[str, nn.Module] = {
     "values": nn.Identity(),

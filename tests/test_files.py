@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import Tensor
 
 from genrev.errors import ArgumentError, FileError, GenrevError
@@ -39,13 +40,6 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
 
 def with_header(text: str) -> bytes:
     return safetensors({"__metadata__": {"genrev": text}})
-
-
-def assert_one_sentence(message: str) -> None:
-    assert message.startswith("expected ")
-    assert ", got " in message
-    assert "; " in message
-    assert "\n" not in message
 
 
 def test_a_folder_is_made_and_stays_with_what_was_written(tmp_path: Path) -> None:

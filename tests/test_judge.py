@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sentences import assert_one_sentence
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
@@ -29,13 +30,6 @@ def blobs(n: int = 40) -> tuple[Tensor, Tensor]:
     """Two classes that a line tells apart."""
     labels = torch.arange(n) % 2
     return torch.randn(n, 2, 3) + 10 * labels[:, None, None], labels
-
-
-def assert_one_sentence(message: str) -> None:
-    assert message.startswith("expected ")
-    assert ", got " in message
-    assert "; " in message
-    assert "\n" not in message
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

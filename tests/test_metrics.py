@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import Tensor
 
 from genrev import metrics
@@ -42,12 +43,6 @@ def expected_coverage(n: int, m: int, k: int) -> float:
 
 def clouds(n: int = 30, m: int = 20, d: int = 3, shift: float = 0.5) -> tuple[Tensor, Tensor]:
     return torch.randn(n, d), torch.randn(m, d) + shift
-
-
-def assert_one_sentence(message: str) -> None:
-    assert message.startswith("expected ")
-    assert ", got " in message
-    assert "; " in message
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import nn
 
 from genrev.errors import ArgumentError, UnknownNameError
 from genrev.models import ACTIVATIONS, MLP, mlp_from_weights
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 IN_NUMPY: dict[str, Callable[[Any], Any]] = {
     "identity": lambda v: v,
@@ -33,13 +35,6 @@ def arrays(*widths: int, dtype: Any = np.float64) -> tuple[list[Any], list[Any]]
     pairs = list(itertools.pairwise(widths))
     weights = [generator.normal(size=(after, before)).astype(dtype) for before, after in pairs]
     return weights, [generator.normal(size=after).astype(dtype) for _, after in pairs]
-
-
-def assert_one_sentence(error: pytest.ExceptionInfo[Any]) -> None:
-    message = str(error.value)
-    assert message.startswith("expected ")
-    assert ", got " in message
-    assert "\n" not in message
 
 
 def test_every_activation_has_an_oracle() -> None:
@@ -125,27 +120,27 @@ def test_the_space_is_unbounded_unless_given() -> None:
 def test_arrays_that_do_not_fit_give_one_sentence(weights: Any, biases: Any) -> None:
     with pytest.raises(ArgumentError) as error:
         Network.from_weights(weights, biases)
-    assert_one_sentence(error)
+    assert_one_sentence(error.value)
 
 
 def test_an_unknown_activation_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'sigmoid'") as error:
         Network.from_weights(*arrays(3, 2), activation="sigmod")
-    assert_one_sentence(error)
+    assert_one_sentence(error.value)
 
 
 @pytest.mark.parametrize("activation", [["tanh"], ["tanh", "tanh", "tanh"], []])
 def test_a_wrong_number_of_activations_gives_one_sentence(activation: list[str]) -> None:
     with pytest.raises(ArgumentError) as error:
         Network.from_weights(*arrays(3, 4, 2), activation=activation)
-    assert_one_sentence(error)
+    assert_one_sentence(error.value)
 
 
 @pytest.mark.parametrize("widths", [(), (3,), (3, 0), (3, -1, 2)])
 def test_widths_that_make_no_network_give_one_sentence(widths: tuple[int, ...]) -> None:
     with pytest.raises(ArgumentError) as error:
         MLP(widths)
-    assert_one_sentence(error)
+    assert_one_sentence(error.value)
 
 
 def test_its_arguments_build_the_same_network_again() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 LENGTHS = (0.5, 0.5, 1.0)
 DEVIATIONS = (0.25, 0.5, 0.5, 0.5)

@@ -96,7 +96,8 @@ def check_methods(names: Sequence[str]) -> None:
     from torch import nn
 
     from genrev.inverters import build
-    from genrev.network import InputSpace, Network
+    from genrev.network import Network
+    from genrev.space import InputSpace
 
     if not names:
         raise ArgumentError(f"expected at least one method, got none; name some, as in {','.join(METHODS)}")

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from genrev import __version__
+from genrev.arrays import as_numbers
 from genrev.checks import called_as, check_seed, whole
 from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes
 from genrev.comparison.saved import Comparison
 from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.judge import Judge
-from genrev.network import Network, as_numbers, wrong_inputs
+from genrev.network import Network, wrong_inputs
 
 
 @called_as("compare(network, inverters, inputs, reference=other_inputs, training=inputs_they_were_fitted_on)")

@@ -10,7 +10,8 @@ from torch import nn
 
 from genrev.inverter import Outcome
 from genrev.inverters.gradient import GradientInverter
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 
 def network(*last: nn.Module, n: int = 8, m: int = 2, boxed: bool = True) -> Network:

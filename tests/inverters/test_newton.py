@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from genrev.errors import ArgumentError
 from genrev.inverter import Outcome
 from genrev.inverters.newton import NewtonInverter
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "elu": nn.ELU}
 HEADS: dict[str, tuple[nn.Module, ...]] = {

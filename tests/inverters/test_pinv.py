@@ -15,7 +15,8 @@ from genrev.inverter import Outcome
 from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.pinv import PinvInverter
 from genrev.models import MLP
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 
 def net(*layers: nn.Module, n: int, low: float = -math.inf, high: float = math.inf) -> Network:

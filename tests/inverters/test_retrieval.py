@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from genrev.errors import NotFittedError
 from genrev.inverter import Outcome
 from genrev.inverters.retrieval import RetrievalInverter
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 
 def network(m: int = 3) -> Network:

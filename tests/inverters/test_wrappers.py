@@ -17,7 +17,8 @@ from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.pinv import PinvInverter
 from genrev.inverters.retrieval import RetrievalInverter
 from genrev.inverters.wrappers import BestOf, Refined
-from genrev.network import InputSpace, Network
+from genrev.network import Network
+from genrev.space import InputSpace
 
 
 def network(n: int = 6, m: int = 2, *, seed: int = 0) -> Network:

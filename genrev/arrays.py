@@ -1,0 +1,57 @@
+"""Numbers as people give them, in lists, arrays and tensors, read as tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrev.errors import ArgumentError
+
+
+def as_numbers(name: str, values: Any) -> Tensor:
+    """Return real numbers as a dense tensor, of their own type where they are a tensor, else in double precision.
+
+    Args:
+        name: of the argument that they were given for.
+        values: numbers, None for NaN, in any nesting of lists; an array, a tensor, or a list of tensors.
+
+    Raises:
+        ArgumentError: they are no real numbers, or in no regular shape.
+
+    Example:
+        >>> as_numbers("known", [0.5, None]).tolist()
+        [0.5, nan]
+    """
+    try:
+        if isinstance(values, (list, tuple)) and values and all(isinstance(row, Tensor) for row in values):
+            values = torch.stack([row.detach() for row in values])
+        if not isinstance(values, Tensor):
+            return torch.from_numpy(_array(values))
+        if values.is_complex() or values.is_meta:
+            raise TypeError
+        return values if values.layout is torch.strided else values.to_dense()
+    except (TypeError, ValueError, RuntimeError):
+        got = f"{values.dtype} on {values.device}" if isinstance(values, Tensor) else _kind(values)
+        raise ArgumentError(
+            f"expected {name} as real numbers in a list, array or tensor of regular shape, got {got}; "
+            "convert them, and give every row as many"
+        ) from None
+
+
+def _kind(values: Any) -> str:
+    """Return what was given instead of numbers: itself where it is short."""
+    text = repr(values)
+    return text if len(text) <= 40 and "\n" not in text else f"{type(values).__name__} that is none of these"
+
+
+def _array(values: Any) -> np.ndarray:
+    array = np.array(values)
+    if array.dtype.kind not in "biuf":
+        # None among numbers is a gap, as NaN is; None alone is an argument that was forgotten.
+        gaps = array.dtype.kind == "O" and array.ndim > 0
+        if not gaps or not all(value is None or isinstance(value, (int, float, np.number)) for value in array.flat):
+            raise TypeError
+    return array.astype(np.float64)
