@@ -64,8 +64,9 @@ _SENTENCES = {
     Outcome.CONVERGED: "The output is within tolerance of the target.",
     Outcome.MISSED: "This one-shot method came out above tolerance: refine it with a solver, Refined(..., "
     "NewtonInverter(network)), or, where the method draws, ask for more samples.",
-    Outcome.STALLED: "The solver can get no closer from here; the nearest output found is returned: the target may lie "
-    "outside what the network can give; ask for a less extreme one, or start elsewhere.",
+    Outcome.STALLED: "The solver got no closer from where it began, and returns the nearest output it found: begin "
+    "elsewhere, draw more samples, or fit the method on data; where nothing helps, the network may be unable to give "
+    "the target: ask for a less extreme one.",
     Outcome.LIMIT: "The steps ran out before the tolerance was met: allow more steps, or use 'newton'.",
     Outcome.DIVERGED: "The result is not finite: check the network's weights and the scale of its inputs, or bound the "
     "input space.",
@@ -293,6 +294,11 @@ class Inverter(ABC):
         if not isinstance(network, Network):
             raise ArgumentError(
                 f"expected a genrev.Network, got {type(network).__name__}; wrap the module: Network(module, space=...)"
+            )
+        if self.traits.gradients and not network.differentiable:
+            raise ArgumentError(
+                "expected a network whose outputs have gradients in its inputs, got one that cuts them off; take "
+                "no_grad, detach and NumPy out of its forward, or use a method that needs none, such as 'retrieval'"
             )
         self.network = network
         self.tolerance = _check_tolerance(tolerance, network)

@@ -121,6 +121,8 @@ class Network:
         y, self.row_bytes = self._probe()
         self.output_shape = tuple(y.shape[1:])
         self.outputs = outputs or self._read_outputs()
+        self._check_repeats(y)
+        self._check_said(y)
         return self
 
     @classmethod
@@ -349,13 +351,8 @@ class Network:
         Raises:
             LayerError: the network is no chain of its modules.
         """
-        space = self.space
-        noise = Noise(target_keys(torch.arange(8.0)[:, None], 0)).uniform(space.shape)
-        low = torch.where(space.low.isfinite(), space.low, torch.where(space.high.isfinite(), space.high - 2, -1.0))
-        high = torch.where(space.high.isfinite(), space.high, low + 2)
-        x = (low + (high - low) * noise).to(self.device, self.dtype)
         with self.frozen():
-            return Chain(self.module, x, forward=self._run, head=self.head)
+            return Chain(self.module, self._some_inputs(), forward=self._run, head=self.head)
 
     @property
     def link(self) -> nn.Module | None:
@@ -419,6 +416,14 @@ class Network:
                         buffer.copy_(value)
                 module._buffers[name] = buffer
 
+    def _some_inputs(self) -> Tensor:
+        """Return a few inputs from all over the space, the same ones each time."""
+        space = self.space
+        noise = Noise(target_keys(torch.arange(8.0)[:, None], 0)).uniform(space.shape)
+        low = torch.where(space.low.isfinite(), space.low, torch.where(space.high.isfinite(), space.high - 2, -1.0))
+        high = torch.where(space.high.isfinite(), space.high, low + 2)
+        return (low + (high - low) * noise).to(self.device, self.dtype)
+
     def _probe_input(self) -> Tensor:
         return self.space.middle[None].to(self.device, self.dtype)
 
@@ -459,6 +464,42 @@ class Network:
         if last and last[0][1] is y and last[0][2] == y._version:
             self._link = last[0][0]
         return y, sum(taken) * x.element_size()
+
+    def _check_repeats(self, y: Tensor) -> None:
+        """Refuse a module that makes something up: no residual of it would be known."""
+        with torch.inference_mode(False), torch.no_grad():
+            again = self(self._probe_input())
+        if not torch.allclose(y, again, rtol=1e-3, atol=1e-6, equal_nan=True):
+            raise ArgumentError(
+                "expected a module that gives an input the same output each time, got another the second time; take "
+                "what is random out of its forward, or have it depend on self.training"
+            )
+
+    def _check_said(self, y: Tensor) -> None:
+        """Refuse outputs that are not what they are said to be."""
+        if self.outputs == "values" or not bool(y.isfinite().all()):
+            return
+        said = f"expected outputs that are a {self.outputs}'s"
+        if bool(((y < 0) | (y > 1)).any()):
+            worst = float(y.flatten()[(y.flatten() - 0.5).abs().argmax()])
+            raise ArgumentError(
+                f"{said}, got {worst:.4g}; put the function behind the network: "
+                f"Network(module, space=...).with_{self.outputs}()"
+            )
+        total = y.sum(-1)
+        if self.outputs == "softmax" and not bool(((total - 1).abs() <= 1e-3).all()):
+            raise ArgumentError(
+                f"{said}, got a sum of {float(total.flatten()[0]):.4g}; say outputs='sigmoid' where each is a "
+                "probability of its own"
+            )
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients of the outputs reach the input, as they do not through NumPy, ``detach`` or ``no_grad``."""
+        with torch.inference_mode(False), torch.enable_grad():
+            y = self(self._some_inputs().requires_grad_())
+        # Outputs that are the same everywhere have no gradients to lose.
+        return y.requires_grad or bool((y == y[:1]).all())
 
     def _read_outputs(self) -> str:
         last = self.head or self._link

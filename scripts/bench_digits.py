@@ -47,10 +47,13 @@ def main() -> None:
     target = network.evaluate(real_x)
     wanted = target.argmax(1)
     right = (network.evaluate(real.inputs).argmax(1) == real.labels).double().mean()
-    ceiling, covered = hits(judge, real_x, wanted), prdc(reference, real_x).coverage
+    ceiling, best = hits(judge, real_x, wanted), prdc(reference, real_x)
     apart = spread(splits.reference.inputs, splits.reference.labels)
     print(f"network reads {right:.1%} of held-out digits; {torch.get_num_threads()} threads")
-    print(f"real: judge {ceiling.mean():.3f}  coverage {covered:.3f}  distance within a class {apart:.2f}")
+    print(
+        f"real: judge {ceiling.mean():.3f}  coverage {best.coverage:.3f}  recall {best.recall:.3f}  "
+        f"distance within a class {apart:.2f}"
+    )
 
     asked = {
         "p_k = 0.99, rest free": class_targets(30, 0.99, even=False),
@@ -62,12 +65,13 @@ def main() -> None:
     def note(name: str, found: Inversion, classes: Tensor, like: Tensor | None) -> None:
         x = found.x[:, 0]
         hit = hits(judge, x, classes)
-        coverage = prdc(reference, x).coverage / covered
+        near = prdc(reference, x)
+        shares = [near.coverage / best.coverage, near.recall / best.recall]
         if like is None:
-            figures = [hit.mean().item(), coverage, spread(x, classes) / apart]
+            figures = [hit.mean().item(), *shares, spread(x, classes) / apart]
         else:
             errors.setdefault(name, []).append(hit - like)
-            figures = [(hit - like).mean().item(), coverage, novelty(x, real_x, training) or 0.0]
+            figures = [(hit - like).mean().item(), *shares, novelty(x, real_x, training) or 0.0]
         rows.setdefault(name, []).append([found.converged.double().mean().item(), *figures])
 
     began = time.perf_counter()
@@ -89,11 +93,11 @@ def main() -> None:
         print(f"{name:36s} {text}")
 
 
-def labels(name: str) -> tuple[str, str, str, str]:
+def labels(name: str) -> tuple[str, ...]:
     """Return what the figures of a row are."""
     if name.endswith("outputs"):
-        return "met", "judge - real", "coverage/real", "novelty"
-    return "met", "judge", "coverage/real", "distance/real"
+        return "met", "judge - real", "coverage/real", "recall/real", "novelty"
+    return "met", "judge", "coverage/real", "recall/real", "distance/real"
 
 
 if __name__ == "__main__":

@@ -503,6 +503,22 @@ def test_a_bad_tolerance_is_refused(tolerance: Any) -> None:
         build("newton", network(), tolerance=tolerance)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_that_cuts_gradients_off_is_refused_by_what_needs_them(name: str) -> None:
+    class Cut(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.detach().flatten(1).square()
+
+    def attempt() -> Inverter:
+        return make(name, Network(Cut(), space=InputSpace((1, 2, 3), 0.0, 1.0)))
+
+    if make(name, network()).traits.gradients:
+        with pytest.raises(ArgumentError, match="cuts them off; take no_grad"):
+            attempt()
+    elif not make(name, network()).traits.chain:
+        attempt()
+
+
 def test_an_unknown_method_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'newton'"):
         build("newtn", network())

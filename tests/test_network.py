@@ -610,6 +610,35 @@ def test_what_is_no_module_or_no_space_gives_one_sentence() -> None:
     assert_one_sentence(error.value)
 
 
+def test_a_module_that_makes_something_up_gives_one_sentence() -> None:
+    with pytest.raises(ArgumentError, match="the same output each time") as error:
+        Network(Lambda(lambda x: x + torch.rand_like(x)), space=InputSpace((2,)))
+    assert_one_sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "outputs", "remedy"),
+    [(5.0, "softmax", "with_softmax"), (5.0, "sigmoid", "with_sigmoid"), (0.9, "softmax", "outputs='sigmoid'")],
+)
+def test_outputs_that_are_not_what_is_said_give_one_sentence(last: float, outputs: str, remedy: str) -> None:
+    with pytest.raises(ArgumentError, match=remedy) as error:
+        Network(Lambda(lambda x: 0 * x + last), space=InputSpace((2,)), outputs=outputs)
+    assert_one_sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "reach"),
+    [
+        (lambda x: x.square(), True),
+        (lambda x: x.detach().square(), False),
+        (lambda x: torch.from_numpy(x.detach().numpy() ** 2), False),
+        (lambda x: torch.ones(len(x), 2), True),
+    ],
+)
+def test_it_knows_whether_gradients_reach_the_input(function: Callable[[Tensor], Tensor], reach: bool) -> None:
+    assert Network(Lambda(function), space=InputSpace((2,))).differentiable == reach
+
+
 def test_a_failed_network_leaves_the_module_as_it_was() -> None:
     module = module_with_everything()
     before = state(module)

@@ -37,7 +37,7 @@ class NewtonInverter(Inverter):
             move more freely.
         steps: how many steps to try at most, in each search.
         shortest: how many rounds of shortening to try, from a start; 0 for none.
-        restarts: how often a search without a start begins again elsewhere when it stalls.
+        restarts: how often a search that stalls begins again elsewhere: around the start, or the mean of the data.
 
     Reference:
         Levenberg, 1944, "A method for the solution of certain non-linear problems in least squares".
@@ -84,9 +84,8 @@ class NewtonInverter(Inverter):
     def _propose(self, problem: Problem) -> Proposal:
         box = box_of(self, problem) | {"metric": self._metric(problem.target)}
         search = self._search(problem, self._starts(problem), box)
-        if problem.start is None:
-            for attempt in range(self.restarts):
-                self._restart(problem, search, box, attempt)
+        for attempt in range(self.restarts):
+            self._restart(problem, search, box, attempt)
         stats = {}
         if problem.start is not None and self.shortest:
             equation = Equation(self.network, problem.target, problem.tolerance)

@@ -44,8 +44,6 @@ class Refined(Inverter):
             raise ArgumentError(
                 f"expected a second inverter that uses a start, got {type(then).__name__}; use 'newton' or 'gradient'"
             )
-        super().__init__(then.network, tolerance=then.tolerance if tolerance is None else tolerance)
-        self.first, self.then = first, then
         one, two = first.traits, then.traits
         self.traits = Traits(  # type: ignore[misc]
             summary=f"{one.summary} Then: {two.summary}",
@@ -55,6 +53,8 @@ class Refined(Inverter):
             gradients=one.gradients or two.gradients,
             chain=one.chain or two.chain,
         )
+        super().__init__(then.network, tolerance=then.tolerance if tolerance is None else tolerance)
+        self.first, self.then = first, then
 
     @property
     def fitted(self) -> bool:
@@ -107,9 +107,9 @@ class BestOf(Inverter):
                 f"expected an inverter whose samples differ, got {type(inverter).__name__}, which gives one answer; "
                 "use it as it is"
             )
+        self.traits = inverter.traits  # type: ignore[misc]
         super().__init__(inverter.network, tolerance=inverter.tolerance if tolerance is None else tolerance)
         self.inverter, self.n = inverter, n
-        self.traits = inverter.traits  # type: ignore[misc]
 
     @property
     def fitted(self) -> bool:

@@ -404,3 +404,15 @@ def test_it_works_in_inference_mode_and_without_gradients() -> None:
         without = NewtonInverter(net).reconstruct(target, seed=0).x
     np.testing.assert_allclose(inside.numpy(), expected.numpy())
     torch.testing.assert_close(without, expected)
+
+
+def test_from_a_start_that_stalls_it_begins_again_around_it() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 3))
+    network = Network(module, space=InputSpace((6,), -1.0, 1.0))
+    target, start = network.evaluate(2 * torch.rand(200, 6) - 1), 2 * torch.rand(200, 6) - 1
+    never, often = (
+        NewtonInverter(network, restarts=count).reconstruct(target, start=start, seed=0) for count in (0, 4)
+    )
+    assert int(often.converged.sum()) > int(never.converged.sum())
+    torch.testing.assert_close(often.x[never.converged], never.x[never.converged], rtol=0, atol=1e-6)
