@@ -119,7 +119,9 @@ class NewtonInverter(Inverter):
             _keep_nearer(search, left, self._solve(problem[left], x[left], part, behind=behind))
 
     def _restart(self, problem: Problem, search: Search, box: dict[str, Any], attempt: int) -> None:
-        left = (search.status != Status.SOLVED).nonzero()[:, 0]
+        # Away from a start only what is not met is worth the way.
+        open_ = search.status != Status.SOLVED if problem.start is None else search.share > 1
+        left = open_.nonzero()[:, 0]
         if len(left) == 0:
             return
         part = problem[left]
