@@ -162,7 +162,9 @@ class Captions:
 
 
 def _output(value: float) -> str:
-    """Write an output; a probability is 1 only where it is."""
+    """Write an output, as a decimal where it is short; a probability is 1 only where it is."""
+    if 1e-4 <= abs(value) < 0.01:
+        return f"{value:.2g}"
     return ">0.999" if 0.9995 <= value < 1 else compact(value)
 
 
