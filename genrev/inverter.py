@@ -444,6 +444,13 @@ class Inverter(ABC):
     def _answer(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
         """Let the method propose, hold it to what is given, and measure and grade what is left."""
         proposal = self._propose(problem)
+        wanted = (len(problem), *self.network.space.shape)
+        if not isinstance(proposal, Proposal) or tuple(proposal.x.shape) != wanted:
+            got = tuple(proposal.x.shape) if isinstance(proposal, Proposal) else type(proposal).__name__
+            raise ArgumentError(
+                f"expected {type(self).__name__}._propose to return a Proposal of inputs {wanted}, got {got}; return "
+                "Proposal(x) with an input for each row of the problem"
+            )
         x = self._admit(proposal.x, problem.known)
         y = self.network.evaluate(x)
         distance = _distance(y, problem.target)

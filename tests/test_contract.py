@@ -519,6 +519,18 @@ def test_a_network_that_cuts_gradients_off_is_refused_by_what_needs_them(name: s
         attempt()
 
 
+@pytest.mark.parametrize("answer", [torch.zeros(1, 1, 2, 3), Proposal(torch.zeros(1, 6)), None])
+def test_a_hook_that_returns_something_else_is_told_what_to_return(answer: Any) -> None:
+    class Wrong(Inverter):
+        traits = Traits(summary="It returns what it was given.")
+
+        def _propose(self, problem: Problem) -> Proposal:
+            return answer
+
+    with pytest.raises(ArgumentError, match=r"Wrong\._propose to return a Proposal of inputs \(1, 1, 2, 3\), got .*; "):
+        Wrong(network()).reconstruct(targets(1))
+
+
 def test_an_unknown_method_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'newton'"):
         build("newtn", network())
