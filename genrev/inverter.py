@@ -269,6 +269,9 @@ class Inverter(ABC):
         network: the network to invert.
         tolerance: the residual that counts as met, in output units: a positive number, or one for each output.
 
+    Raises:
+        ArgumentError: the tolerance is not positive, or the method needs gradients and the network cuts them off.
+
     Example:
         >>> from genrev import InputSpace
         >>> class Middle(Inverter):

@@ -80,7 +80,8 @@ class Network:
         outputs: what the outputs are: "softmax", "sigmoid" or "values"; read from the last module if not given.
 
     Raises:
-        ArgumentError: the module does not run on inputs of that shape, or ``outputs`` is none of the three.
+        ArgumentError: the module does not run on inputs of that shape or gives one input two outputs, or ``outputs`` is
+            none of the three, or not what the outputs are.
 
     Example:
         >>> network = Network(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid()), space=InputSpace((4,), 0.0, 1.0))

@@ -22,7 +22,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--targets", type=int, default=10_000)
     options.add_argument("--samples", type=int, default=4)
-    options.add_argument("--batches", type=int, default=1429, help="how many batches of seven to compare")
+    options.add_argument("--batches", type=int, help="how many batches of seven to compare; all if not given")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
 

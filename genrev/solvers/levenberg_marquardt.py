@@ -429,7 +429,7 @@ def _damped(
 def _products(weighted: Tensor, slopes: Tensor) -> Tensor:
     """Return J metric J' of each row, in double precision, from J metric and J.
 
-    It is symmetric: without a quarter of it the product takes a fifth less, with half of it in finer parts no less.
+    It is symmetric: to leave a quarter of it out saves a fifth of the time; finer parts save no more.
     """
     half = slopes.shape[1] // 2
     gram = slopes.new_empty(len(slopes), slopes.shape[1], slopes.shape[1], dtype=torch.float64)
