@@ -46,6 +46,11 @@ def equation(net: Network, target: Tensor, tolerance: float | Tensor = 1e-3, **k
     return Equation(net, target, torch.as_tensor(tolerance).expand(net.output_shape), **keywords)
 
 
+def slopes_of(ask: Equation, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the residuals, the shares of the tolerance left, and the slopes."""
+    return jacobian(ask.__getitem__, torch.arange(len(x)), x)
+
+
 def some_free(target: Tensor, free: list[int]) -> Tensor:
     target = target.clone()
     target.flatten(1)[:, free] = math.nan
@@ -86,7 +91,7 @@ def test_the_residual_is_not_zero_where_an_asked_output_differs(head: str, free:
 def test_what_is_not_asked_has_no_residual_and_no_slope(head: str, free: str) -> None:
     net = network(head)
     target = some_free(net.evaluate(torch.randn(5, 4)), FREE[free])
-    residual, _, slopes = jacobian(equation(net, target), torch.randn(5, 4))
+    residual, _, slopes = slopes_of(equation(net, target), torch.randn(5, 4))
     assert bool((residual[:, FREE[free]] == 0).all())
     assert bool((slopes[:, FREE[free]] == 0).all())
 
@@ -97,7 +102,7 @@ def test_what_is_not_asked_has_no_residual_and_no_slope(head: str, free: str) ->
 def test_residuals_and_slopes_are_finite_however_saturated(head: str, free: str, scale: float) -> None:
     net = network(head)
     target = some_free(net.evaluate(torch.randn(9, 4)), FREE[free])
-    residual, share, slopes = jacobian(equation(net, target), scale * torch.randn(9, 4))
+    residual, share, slopes = slopes_of(equation(net, target), scale * torch.randn(9, 4))
     assert bool(residual.isfinite().all())
     assert bool(share.isfinite().all())
     assert bool(slopes.isfinite().all())
@@ -108,7 +113,7 @@ def test_behind_the_activation_the_slope_does_not_vanish(head: str) -> None:
     net = network(head)
     target = net.evaluate(torch.zeros(1, 4))
     x = torch.tensor([[60.0, -60.0, 60.0, -60.0]])
-    behind, ahead = (jacobian(equation(net, target, behind=behind), x)[2].abs().amax() for behind in (True, False))
+    behind, ahead = (slopes_of(equation(net, target, behind=behind), x)[2].abs().amax() for behind in (True, False))
     assert float(behind) > 0.1
     assert head in ("values", "log_softmax") or float(ahead) < 1e-6
 
@@ -185,7 +190,7 @@ def test_targets_on_the_edge_are_finite_and_any_output_as_near_will_do(head: str
     net = network(head)
     ask = equation(net, torch.tensor([edge]))
     x = torch.randn(1, 4)
-    residual, share, slopes = jacobian(ask, x)
+    residual, share, slopes = slopes_of(ask, x)
     assert bool(residual.isfinite().all())
     assert bool(share.isfinite().all())
     assert bool(slopes.isfinite().all())
@@ -257,7 +262,7 @@ def logarithm() -> Network:
 def test_an_output_that_is_no_number_leaves_no_row_done_although_it_is_not_asked() -> None:
     net = logarithm()
     ask = equation(net, torch.tensor([[0.5, math.nan]] * 3))
-    residual, share, slopes = jacobian(ask, torch.tensor([[0.25, 0.5], [0.25, -0.5], [0.75, -0.5]]))
+    residual, share, slopes = slopes_of(ask, torch.tensor([[0.25, 0.5], [0.25, -0.5], [0.75, -0.5]]))
     assert share.tolist() == [0.0, math.inf, math.inf]
     assert residual[0].tolist() == [0.0, 0.0]
     assert bool(residual[1].isnan().all())
@@ -292,7 +297,7 @@ def test_where_it_says_so_all_rows_have_the_same_slopes_at_one_input(head: str, 
     target = some_free(net.evaluate(torch.randn(50, 4)), FREE[free])
     for rows in (torch.arange(50), torch.tensor([3, 3, 3])):
         some = equation(net, target[rows], tolerance=0.2, behind=behind)
-        _, _, slopes = jacobian(lambda x, some=some: some(x), torch.full((len(rows), 4), 0.3))
+        _, _, slopes = slopes_of(some, torch.full((len(rows), 4), 0.3))
         if some.alike:
             torch.testing.assert_close(slopes, slopes[:1].expand_as(slopes), rtol=1e-12, atol=1e-12)
 
@@ -343,7 +348,7 @@ def test_a_negative_target_of_a_relu_is_nearest_at_zero() -> None:
 
 def test_one_class_is_always_sure() -> None:
     net = Network(nn.Sequential(nn.Linear(3, 1), nn.Softmax(-1)).double(), space=InputSpace((3,)))
-    residual, share, slopes = jacobian(equation(net, torch.ones(2, 1)), torch.randn(2, 3))
+    residual, share, slopes = slopes_of(equation(net, torch.ones(2, 1)), torch.randn(2, 3))
     assert bool(residual.isfinite().all() and slopes.isfinite().all())
     assert bool((share <= 1).all())
 

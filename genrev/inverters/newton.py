@@ -77,8 +77,9 @@ class NewtonInverter(Inverter):
 
     def _row_bytes(self) -> int:
         outputs = torch.Size(self.network.output_shape).numel()
-        # The Jacobian, a copy weighted by the metric, one of the rows that are not settled, and one being renewed.
-        jacobians = 4 * outputs * self.network.space.size + 2 * min(outputs, self.network.space.size) ** 2
+        # The Jacobian, a copy weighted by the metric, one of the rows that are not settled, and one being renewed; the
+        # products of its rows, their factors and inverses in double precision.
+        jacobians = 4 * outputs * self.network.space.size + 10 * min(outputs, self.network.space.size) ** 2
         return jacobians * self.network.dtype.itemsize + self.network.row_bytes * outputs
 
     def _propose(self, problem: Problem) -> Proposal:

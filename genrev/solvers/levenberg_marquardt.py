@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genrev.rows import filled
+from genrev.solvers.bounded import BoundedStep, back, bounded_step, forth
 from genrev.solvers.jacobian import Function, jacobian
 
 
@@ -61,7 +62,6 @@ class _Rows:
     damping: Tensor
     pace: Tensor
     jacobian: Tensor
-    stale: Tensor
     best: Tensor
     since: Tensor
     mark: Tensor
@@ -74,6 +74,20 @@ class _Rows:
     def __setitem__(self, slots: Tensor, others: _Rows) -> None:
         for part in fields(self):
             getattr(self, part.name)[slots] = getattr(others, part.name)
+
+
+@dataclass(eq=False, repr=False)
+class _Trial:
+    """Where rows may go, and what is there: residuals, shares of the tolerance, costs."""
+
+    x: Tensor
+    residual: Tensor
+    share: Tensor
+    cost: Tensor
+
+    def take(self, rows: Tensor, other: _Trial, chosen: Tensor) -> None:
+        for part in fields(self):
+            getattr(self, part.name)[rows] = getattr(other, part.name).index_select(0, chosen)
 
 
 @dataclass(eq=False, repr=False)
@@ -99,11 +113,14 @@ _PACE = 30.0
 _CACHED = 2**21
 """How many slopes are at work together: more spend longer on each other's memory, fewer on each call of torch."""
 
+_CORRECTIONS = 4
+_NEAR = 0.1
+"""How often a step is corrected, and how little of the cost it must leave for that, unless progress is slow. To correct
+all that leave less than before saves more time but goes farther from the start, by a quarter on a network for MNIST."""
+
 _PATIENCE = 15
 """How many steps may pass without the cost falling by a hundredth before a search counts as stalled."""
 
-_ROUNDABOUT = 3
-"""How many guesses at the active set may pass without fewer wrong ones, before they are corrected one at a time."""
 _SLOW = 4
 """Of how many steps in a row that do not halve the cost, the last may leap uphill."""
 
@@ -127,8 +144,8 @@ def levenberg_marquardt(
 ) -> Search:
     """Move every row the short way to a zero of its residual within the box, or as near as it gets.
 
-    Each step solves the linearised problem with damping of its row's own and an active set for the box. A Jacobian is
-    kept for another step where the last one cut the residual well, and computed again where it did not.
+    Each step solves the linearised problem with damping of its row's own and an active set for the box. One that brings
+    a row near is corrected a few times by what the residuals then are, before the next Jacobian is computed.
 
     Args:
         function: from row numbers ``(k,)`` to the `Function` of those rows.
@@ -152,7 +169,8 @@ def levenberg_marquardt(
 
     Reference:
         Levenberg, 1944, "A method for the solution of certain non-linear problems in least squares";
-        Shamanskii, 1967, "A modification of Newton's method" (several steps with one Jacobian).
+        Shamanskii, 1967, "A modification of Newton's method" (several steps with one Jacobian);
+        Broyden, 1965, "A class of methods for solving nonlinear simultaneous equations" (how each corrects the next).
 
     Example:
         >>> def square_is_two(rows):
@@ -173,7 +191,7 @@ def levenberg_marquardt(
     task = _Task(function, low, high, metric, free, aim, steps, room, trust)
     first = None
     if alike and bool((x == x[:1]).all()):
-        first = jacobian(function(index[:1]), x[:1])[2]
+        first = jacobian(function, index[:1], x[:1])[2]
     rows, waiting = _fresh(search, residual, waiting[:at_once], task, first), waiting[at_once:]
     renew = torch.full_like(rows.index, first is None, dtype=torch.bool)
     while len(rows.index):
@@ -212,7 +230,6 @@ def _fresh(search: Search, residual: Tensor, index: Tensor, task: _Task, first: 
         damping=torch.full_like(cost, _FIRST_DAMPING),
         pace=torch.full_like(cost, _PACE),
         jacobian=slopes,
-        stale=torch.zeros_like(cost, dtype=torch.bool),
         best=cost.clone(),
         since=torch.zeros_like(index),
         mark=cost.clone(),
@@ -228,7 +245,7 @@ def _renew(rows: _Rows, renew: Tensor, task: _Task) -> None:
     # Filled up here, where a copy more costs nothing, and not in each of many backward passes.
     some = filled(some)
     index = rows.index[some]
-    _, _, slopes = jacobian(task.function(index), rows.x[some], out=task.room[0, : len(some)])
+    _, _, slopes = jacobian(task.function, index, rows.x[some], out=task.room[0, : len(some)])
     if task.free is not None:
         # What has no slope never moves.
         slopes *= task.free[index][:, None]
@@ -238,54 +255,77 @@ def _renew(rows: _Rows, renew: Tensor, task: _Task) -> None:
 def _step(rows: _Rows, search: Search, task: _Task) -> tuple[Tensor, Tensor]:
     """Try one step of every row; return which are done, and whose Jacobian no longer serves."""
     search.steps[rows.index] += 1
-    leap = ~rows.stale & (rows.slow % _SLOW == _SLOW - 1)
+    leap = rows.slow % _SLOW == _SLOW - 1
     damping = torch.where(leap, _LEAP_DAMPING, rows.damping)
-    step, settled = bounded_step(
-        rows.jacobian,
-        rows.residual,
-        rows.x,
-        task.low,
-        task.high,
-        task.metric,
-        damping,
-        passes=2,
-        rough=rows.stale,
-        room=task.room,
+    step = bounded_step(
+        rows.jacobian, rows.residual, rows.x, task.low, task.high, task.metric, damping, passes=2, room=task.room
     )
-    trial = _clip(rows.x + step, task.low, task.high)
-    residual, share = task.function(rows.index)(trial)
-    cost = _cost(residual)
-    foreseen = rows.residual + forth(rows.jacobian, step)
+    trial = _try(task.function(rows.index), (rows.x + step.change).clamp(task.low, task.high))
+    foreseen = rows.residual + forth(rows.jacobian, step.change)
     # Written so that a step of no length, which foresees no change, is believed.
-    believed = ~((residual - foreseen).norm(dim=1) > task.trust * (rows.residual - foreseen).norm(dim=1))
-    better = believed & (share < search.share[rows.index])
-    search.x[rows.index[better]], search.share[rows.index[better]] = trial[better], share[better]
+    believed = ~((trial.residual - foreseen).norm(dim=1) > task.trust * (rows.residual - foreseen).norm(dim=1))
+    near = trial.cost < torch.where(rows.slow >= _SLOW / 2, 1.0, _NEAR) * rows.cost
+    _correct(trial, rows, step, believed & near & (trial.share > task.aim), task)
+    better = believed & (trial.share < search.share[rows.index])
+    search.x[rows.index[better]], search.share[rows.index[better]] = trial.x[better], trial.share[better]
 
     predicted = rows.cost - _cost(foreseen)
-    gain = (rows.cost - cost) / predicted.clamp(min=torch.finfo(cost.dtype).tiny)
+    gain = (rows.cost - trial.cost) / predicted.clamp(min=torch.finfo(damping.dtype).tiny)
     # At the kink of a ReLU the cost may have to rise before it falls: where the linear model sees the way out and
     # progress is slow, one step may go up.
-    leapt = leap & (predicted > 0.5 * rows.cost) & (cost < _LEAP_COST * rows.cost)
-    accepted = believed & cost.isfinite() & (((cost < rows.cost) & (gain > 1e-4)) | leapt)
-    # A fresh Jacobian that promises nothing, or fails however short the step, is the end; a stale one is renewed.
-    hopeless = ~rows.stale & ((settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING)))
-    solved = believed & ((share <= task.aim) | (cost == 0))
+    leapt = leap & (predicted > 0.5 * rows.cost) & (trial.cost < _LEAP_COST * rows.cost)
+    accepted = believed & trial.cost.isfinite() & (((trial.cost < rows.cost) & (gain > 1e-4)) | leapt)
+    # A Jacobian that promises nothing, or fails however short the step, is the end.
+    hopeless = (step.settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING))
+    solved = believed & ((trial.share <= task.aim) | (trial.cost == 0))
 
-    # A Jacobian serves on where two more steps as good as this one would do.
-    serves = share * cost <= task.aim * rows.cost
-    renew = (accepted & ~serves) | (rows.stale & ~accepted)
-    rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, rows.stale | leap)
-    rows.x = torch.where(accepted[:, None], trial, rows.x)
-    rows.residual = torch.where(accepted[:, None], residual, rows.residual)
-    rows.cost = torch.where(accepted, cost, rows.cost)
-    rows.stale = (rows.stale | accepted) & ~renew
+    rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, leap)
+    rows.x = torch.where(accepted[:, None], trial.x, rows.x)
+    rows.residual = torch.where(accepted[:, None], trial.residual, rows.residual)
+    rows.cost = torch.where(accepted, trial.cost, rows.cost)
     rows.best, rows.since = _clock(rows.best, rows.since, rows.cost < 0.99 * rows.best, rows.cost)
     rows.mark, rows.slow = _clock(rows.mark, rows.slow, (rows.cost < 0.5 * rows.mark) | leapt, rows.cost)
 
     stalled = hopeless | (rows.since >= _PATIENCE)
     search.status[rows.index[stalled & ~solved]] = Status.STALLED
     search.status[rows.index[solved]] = Status.SOLVED
-    return solved | stalled | (search.steps[rows.index] >= task.steps), renew
+    return solved | stalled | (search.steps[rows.index] >= task.steps), accepted
+
+
+def _try(function: Function, x: Tensor) -> _Trial:
+    residual, share = function(x)
+    return _Trial(x, residual, share, _cost(residual))
+
+
+def _correct(trial: _Trial, rows: _Rows, step: BoundedStep, which: Tensor, task: _Task) -> None:
+    """Bring some trials nearer to their zeros, in place, by Broyden's method.
+
+    Its unknowns are the duals w, as many as there are residuals, at x = clip(x - metric J'w), and it begins with what
+    the step already solved with. So values come off their bounds and go onto them as w changes.
+    """
+    some = which.nonzero()[:, 0]
+    if step.duals is None or step.factor is None or not len(some):
+        return
+    x, duals, residual = rows.x[some], step.duals[some], trial.residual[some].double()
+    slopes = torch.index_select(rows.jacobian, 0, some, out=task.room[0, : len(some)])
+    inverse = torch.cholesky_inverse(step.factor[some])
+    function = task.function(rows.index[some])
+    for _ in range(_CORRECTIONS):
+        # Where there is no factor nothing changes.
+        change = (inverse @ residual[..., None])[..., 0].nan_to_num(0.0, 0.0, 0.0)
+        pull = back(slopes, (duals + change).to(x.dtype))
+        other = _try(function, torch.addcmul(x, task.metric, pull, value=-1).clamp(task.low, task.high))
+        found = other.residual.double()
+        answer = (inverse @ (residual - found)[..., None])[..., 0]
+        extent = (change * answer).sum(1)
+        usable = extent > 0.1 * change.square().sum(1)
+        excess = torch.where(usable[:, None], (change - answer) / extent[:, None], 0.0)
+        inverse = torch.baddbmm(inverse, excess[..., None], change[:, None] @ inverse)
+        nearer = (trial.share[some] > task.aim) & (other.cost < trial.cost[some])
+        duals = torch.where(nearer[:, None], duals + change, duals)
+        residual = torch.where(nearer[:, None], found, residual)
+        nearer = nearer.nonzero()[:, 0]
+        trial.take(some[nearer], other, nearer)
 
 
 def _clock(mark: Tensor, since: Tensor, reset: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
@@ -309,166 +349,3 @@ def _damping(damping: Tensor, pace: Tensor, accepted: Tensor, gain: Tensor, bold
         torch.where(accepted, held, torch.where(bold, damping, raised)),
         torch.where(failed, slower, torch.where(accepted, faster, pace)),
     )
-
-
-def bounded_step(
-    slopes: Tensor,
-    residual: Tensor,
-    x: Tensor,
-    low: Tensor,
-    high: Tensor,
-    metric: Tensor,
-    damping: Tensor,
-    *,
-    passes: int = 6,
-    rough: Tensor | None = None,
-    room: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the step d of each row that minimises |J d + r|^2 + lambda sum(d^2 / metric) within the box.
-
-    The minimum is d = clip(-metric J'w) with w = (J d + r) / lambda; each pass guesses which values sit on a bound from
-    the last w and solves for the others (a primal-dual active set), until the guess repeats itself.
-
-    Args:
-        slopes: ``(rows, m, n)``, the Jacobians; a value of no slope does not move.
-        residual: ``(rows, m)``.
-        x: ``(rows, n)``, inside the box.
-        low: ``(n,)``.
-        high: ``(n,)``.
-        metric: ``(n,)``, positive.
-        damping: ``(rows,)``: lambda as a share of the mean squared slope.
-        passes: how many guesses to make at most.
-        rough: ``(rows,)`` of bool: where the first guess will do.
-        room: ``(2, rows or more, m, n)``: memory to work in, overwritten; its own if not given.
-
-    Returns:
-        ``(rows, n)``, and ``(rows,)`` of bool: whether the guess repeated itself, so that the step is the minimum.
-
-    Reference:
-        Hintermueller, Ito and Kunisch, 2002, "The primal-dual active set strategy as a semismooth Newton method";
-        Judice and Pires, 1994, "A block principal pivoting algorithm for large-scale strictly monotone linear
-        complementarity problems" (the way out of circles).
-    """
-    least, most = low - x, high - x
-    # A guess has 1 where a value sits on its upper bound, -1 where on its lower one, 0 where it is free: numbers, not
-    # bools, because arithmetic on them is several times faster. What is on a bound and drawn outwards likely stays.
-    drawn = -_back(slopes, residual).sign()
-    guess = drawn - _clip(drawn, least.sign(), most.sign())
-    fixed: Tensor | None = None
-    level: Tensor | None = None
-    step, settled = torch.empty_like(x), torch.zeros_like(x[:, 0], dtype=torch.bool)
-    room = slopes.new_empty(2, *slopes.shape) if room is None else room
-    active, part = torch.arange(len(x), device=x.device), slopes
-    fewest, patience = torch.full_like(x[:, 0], math.inf), torch.full_like(active, _ROUNDABOUT)
-    for last in range(passes - 1, -1, -1):
-        free = 1 - guess.abs()
-        wish, level = _damped(part, residual, free, fixed, metric, damping, level, room[0, : len(active)])
-        inside = _clip(wish, least, most)
-        step[active] = free * inside if fixed is None else free * inside + fixed
-        side = (wish - inside).sign()
-        # What leaves a bound becomes free before it can sit on the other one.
-        side *= 1 + (side * guess).clamp(max=0)
-        count = (side - guess).abs().sum(1)
-        settled[active[count == 0]] = True
-        changed = count != 0 if rough is None else (count != 0) & ~rough[active]
-        if not last or not bool(changed.any()):
-            break
-        patience = torch.where(count < fewest, _ROUNDABOUT, patience - 1)
-        fewest = torch.minimum(fewest, count)
-        if bool((patience < 0).any()):
-            # All guesses at once may go round in circles; one at a time, the last that is wrong, can't.
-            wrong = (side != guess).cumsum(1)
-            side = torch.where((patience < 0)[:, None] & (wrong < wrong[:, -1:]), guess, side)
-        kept = changed.nonzero()[:, 0]
-        active, residual, least, most, guess, fewest, patience, level = (
-            # Several times faster than indexing.
-            each.index_select(0, kept)
-            for each in (active, residual, least, most, side, fewest, patience, level)
-        )
-        part = torch.index_select(slopes, 0, active, out=room[1, : len(active)])
-        fixed = torch.where(guess > 0, most, torch.where(guess < 0, least, 0.0))
-    return step, settled
-
-
-def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    return torch.minimum(torch.maximum(x, low), high)
-
-
-def _damped(
-    slopes: Tensor,
-    residual: Tensor,
-    free: Tensor,
-    fixed: Tensor | None,
-    metric: Tensor,
-    damping: Tensor,
-    level: Tensor | None,
-    room: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return -metric J'w of the damped problem whose held values are fixed (at 0 if not given), and lambda.
-
-    Lambda is the damping times the mean squared slope of what may move at first; it must not change with the guess.
-    """
-    _, m, n = slopes.shape
-    left = residual if fixed is None else residual + forth(slopes, fixed)
-    if m <= n:
-        gram = _products(torch.mul(slopes, (free * metric)[:, None], out=room), slopes)
-        level = _level(damping, gram, slopes, metric) if level is None else level
-        duals = _solve(gram, left.double(), level).to(slopes.dtype)
-        return -metric * _back(slopes, duals), level
-    # With d = sqrt(metric) e the metric is the identity, and held values drop out by a zero.
-    root = free * metric.sqrt()
-    scaled = torch.mul(slopes, root[:, None], out=room)
-    gram = (scaled.transpose(1, 2) @ scaled).double()
-    level = _level(damping, gram, slopes, metric) if level is None else level
-    step = -root * _solve(gram, _back(scaled, left).double(), level).to(slopes.dtype)
-    duals = left + forth(slopes, step)
-    pulled = -metric * _back(slopes, duals) / level[:, None].to(slopes.dtype).clamp(min=torch.finfo(slopes.dtype).tiny)
-    return torch.where(free > 0, step, pulled), level
-
-
-def _products(weighted: Tensor, slopes: Tensor) -> Tensor:
-    """Return J metric J' of each row, in double precision, from J metric and J.
-
-    It is symmetric: to leave a quarter of it out saves a fifth of the time; finer parts save no more.
-    """
-    half = slopes.shape[1] // 2
-    gram = slopes.new_empty(len(slopes), slopes.shape[1], slopes.shape[1], dtype=torch.float64)
-    gram[:, :half] = weighted[:, :half] @ slopes.transpose(1, 2)
-    gram[:, half:, half:] = weighted[:, half:] @ slopes[:, half:].transpose(1, 2)
-    gram[:, half:, :half] = gram[:, :half, half:].transpose(1, 2)
-    return gram
-
-
-def _level(damping: Tensor, gram: Tensor, slopes: Tensor, metric: Tensor) -> Tensor:
-    """Return lambda: the damping times the mean squared slope of what may move; of all, where nothing may at first."""
-    level = damping * gram.diagonal(dim1=1, dim2=2).sum(1) / slopes.shape[1]
-    if bool((level > 0).all()):
-        return level
-    return torch.where(level > 0, level, damping * (slopes.square() * metric).sum(2).mean(1))
-
-
-def forth(slopes: Tensor, step: Tensor) -> Tensor:
-    """Return J d for each row: ``(rows, m, n)`` and ``(rows, n)`` to ``(rows, m)``."""
-    return (step[:, None] @ slopes.transpose(1, 2))[:, 0]
-
-
-def _back(slopes: Tensor, duals: Tensor) -> Tensor:
-    """Return J'w for each row; as a row vector times a matrix, which batched products do several times faster."""
-    return (duals[:, None] @ slopes)[:, 0]
-
-
-def _solve(gram: Tensor, right: Tensor, level: Tensor) -> Tensor:
-    """Solve (G + level I) w = right for symmetric G >= 0; rows without any slope get zero."""
-    # Rounding leaves G with eigenvalues a little below zero.
-    floor = 1e-14 * gram.diagonal(dim1=1, dim2=2).amax(1) + torch.finfo(gram.dtype).tiny
-    shifted = gram + (level + floor)[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    factor, failed = torch.linalg.cholesky_ex(shifted)
-    answer = torch.cholesky_solve(right[..., None], factor)[..., 0]
-    if bool(failed.any()):
-        bad = failed > 0
-        values, vectors = torch.linalg.eigh(shifted[bad].nan_to_num())
-        cut = 1e-12 * values.amax(1, keepdim=True).clamp(min=torch.finfo(gram.dtype).tiny)
-        inverse = torch.where(values > cut, 1 / values.clamp(min=cut), 0.0)
-        turned = (vectors.transpose(1, 2) @ right[bad][..., None])[..., 0] * inverse
-        answer[bad] = (vectors @ turned[..., None])[..., 0]
-    return answer.nan_to_num()

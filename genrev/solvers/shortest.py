@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from genrev.solvers.bounded import bounded_step, forth
 from genrev.solvers.jacobian import Function, jacobian
-from genrev.solvers.levenberg_marquardt import Search, Status, bounded_step, forth, levenberg_marquardt
+from genrev.solvers.levenberg_marquardt import Search, Status, levenberg_marquardt
 
 
 def shorten(
@@ -62,12 +63,12 @@ def shorten(
         if len(rows) == 0:
             break
         x, aims = search.x[rows], goal[rows]
-        residual, _, slopes = jacobian(function(rows), x)
+        residual, _, slopes = jacobian(function, rows, x)
         slopes = slopes * free[rows][:, None]
         ahead = residual + forth(slopes, aims - x)
         damping = torch.full_like(way[rows], 1e-9)
-        change, _ = bounded_step(slopes, ahead, aims, low, high, metric, damping, passes=12)
-        nearest = torch.where(free[rows], aims + change, x)
+        step = bounded_step(slopes, ahead, aims, low, high, metric, damping, passes=12)
+        nearest = torch.where(free[rows], aims + step.change, x)
         trial = x + way[rows, None] * (nearest - x)
         again = levenberg_marquardt(
             lambda part, rows=rows: function(rows[part]),  # type: ignore[misc]

@@ -1,0 +1,137 @@
+"""Tests of one step in a box: against SciPy and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import lsq_linear
+
+from genrev.solvers.bounded import bounded_step
+
+
+def step_against_scipy(m: int, n: int, seed: int, *, passes: int) -> tuple[int, int]:
+    """Compare the steps of eight rows with SciPy's; return how many settled, of how many."""
+    torch.manual_seed(seed)
+    rows = 8
+    slopes, residual = torch.randn(rows, m, n), 3 * torch.randn(rows, m)
+    low, high, metric = -torch.rand(n), torch.rand(n), 0.1 + 3 * torch.rand(n)
+    x = low + (high - low) * torch.rand(rows, n)
+    where = torch.rand(rows, n)
+    # A fifth of the values sit on each bound, and on a fifth nothing depends.
+    x = torch.where(where < 0.2, low, torch.where(where > 0.8, high, x))
+    free = torch.rand(rows, n) > 0.2
+    slopes = slopes * free[:, None]
+    damping = 10 ** (6 * torch.rand(rows) - 5)
+    step, settled, _, _ = bounded_step(slopes, residual, x, low, high, metric, damping, passes=passes)
+    least, most = low - x, high - x
+    assert bool(((least <= step) & (step <= most)).all())
+    assert bool((step[~free] == 0).all())
+    for row in settled.nonzero()[:, 0].tolist():
+        may = free[row].numpy()
+        if not may.any():
+            continue
+        # The level of damping that the step says it has: from what is not drawn outwards at a bound.
+        pull = -(residual[row] @ slopes[row])
+        stays = (pull <= 0) & (least[row] == 0) | (pull >= 0) & (most[row] == 0)
+        moves = ~stays if bool((~stays).any()) else torch.ones_like(stays)
+        level = float(damping[row] * ((slopes[row] ** 2) @ (moves * metric)).mean())
+        matrix = np.vstack([slopes[row].numpy(), np.diag(np.sqrt(level / metric.numpy()))])[:, may]
+        right = np.concatenate([-residual[row].numpy(), np.zeros(n)])
+        # SciPy wants room between the bounds.
+        box = np.minimum(least[row].numpy()[may], -1e-300), np.maximum(most[row].numpy()[may], 1e-300)
+        best = lsq_linear(matrix, right, box, tol=1e-14, max_iter=500).x
+        ours, theirs = (float(((matrix @ d - right) ** 2).sum()) for d in (step[row].numpy()[may], best))
+        assert ours <= theirs * (1 + 1e-9)
+    return int(settled.sum()), rows
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 7), (7, 3), (4, 4), (1, 5), (5, 1), (1, 1), (3, 20), (20, 12)])
+def test_a_step_is_the_bounded_minimum_that_scipy_finds(m: int, n: int) -> None:
+    counts = [step_against_scipy(m, n, seed, passes=200) for seed in range(12)]
+    settled, total = (sum(column) for column in zip(*counts, strict=True))
+    assert settled == total
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 7), (7, 3), (4, 4), (3, 20)])
+def test_most_steps_settle_in_a_few_passes(m: int, n: int) -> None:
+    counts = [step_against_scipy(m, n, seed, passes=6) for seed in range(12)]
+    settled, total = (sum(column) for column in zip(*counts, strict=True))
+    assert settled >= 0.8 * total
+
+
+def test_a_step_without_bounds_is_the_damped_least_squares_solution() -> None:
+    slopes, residual, metric = torch.randn(5, 3, 6), torch.randn(5, 3), torch.rand(6) + 0.5
+    infinite = torch.full((6,), math.inf)
+    step, settled, _, _ = bounded_step(
+        slopes, residual, torch.zeros(5, 6), -infinite, infinite, metric, torch.full((5,), 0.1)
+    )
+    assert bool(settled.all())
+    level = 0.1 * (slopes.square() @ metric).mean(1)
+    for row in range(5):
+        matrix = slopes[row].T @ slopes[row] + torch.diag(level[row] / metric)
+        torch.testing.assert_close(step[row], -torch.linalg.solve(matrix, slopes[row].T @ residual[row]))
+
+
+def test_a_step_in_a_corner_that_is_pulled_outwards_is_no_step() -> None:
+    slopes, residual = torch.ones(1, 1, 3), torch.tensor([[5.0]])
+    step, settled, _, _ = bounded_step(
+        slopes,
+        residual,
+        torch.zeros(1, 3),
+        torch.zeros(3),
+        torch.ones(3),
+        torch.ones(3),
+        torch.tensor([0.03]),
+    )
+    assert step.tolist() == [[0.0, 0.0, 0.0]]
+    assert bool(settled)
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 2)])
+def test_a_step_of_zero_slopes_is_no_step(m: int, n: int) -> None:
+    step = bounded_step(
+        torch.zeros(3, m, n),
+        torch.randn(3, m),
+        torch.zeros(3, n),
+        -torch.ones(n),
+        torch.ones(n),
+        torch.ones(n),
+        torch.full((3,), 0.03),
+    )
+    assert torch.equal(step.change, torch.zeros(3, n))
+
+
+@pytest.mark.parametrize("bound", [0.2, math.inf])
+def test_a_settled_step_is_what_its_duals_pull_clipped_to_the_box(bound: float) -> None:
+    slopes, residual, x, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.zeros(50, 8), torch.rand(8) + 0.5
+    box = torch.full((8,), -bound), torch.full((8,), bound)
+    step = bounded_step(slopes, residual, x, *box, metric, torch.full((50,), 0.1), passes=50)
+    assert step.duals is not None
+    assert bool(step.settled.all())
+    pulled = -metric * (step.duals[:, None] @ slopes)[:, 0]
+    torch.testing.assert_close(step.change, pulled.clamp(*box))
+
+
+@pytest.mark.parametrize("bound", [0.2, math.inf])
+def test_the_factor_is_that_of_the_problem_of_the_free_values(bound: float) -> None:
+    slopes, residual, x, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.zeros(50, 8), torch.rand(8) + 0.5
+    box = torch.full((8,), -bound), torch.full((8,), bound)
+    step = bounded_step(slopes, residual, x, *box, metric, torch.full((50,), 0.1), passes=50)
+    assert step.factor is not None
+    free = (step.change.abs() < bound).double()
+    gram = (slopes * (free * metric)[:, None]) @ slopes.transpose(1, 2)
+    level = 0.1 * (slopes.square() @ metric).mean(1)
+    expected = gram + level[:, None, None] * torch.eye(3)
+    torch.testing.assert_close(step.factor @ step.factor.transpose(1, 2), expected)
+
+
+def test_more_residuals_than_values_have_no_duals() -> None:
+    ones = torch.ones(2)
+    step = bounded_step(
+        torch.randn(4, 3, 2), torch.randn(4, 3), torch.zeros(4, 2), -ones, ones, ones, torch.full((4,), 0.1)
+    )
+    assert step.duals is None
+    assert step.factor is None
