@@ -69,44 +69,49 @@ def bounded_step(
     guess = drawn - drawn.clamp(least.sign(), most.sign())
     fixed: Tensor | None = None
     level: Tensor | None = None
-    change, settled = torch.empty_like(x), torch.zeros_like(x[:, 0], dtype=torch.bool)
+    change, settled = x, torch.zeros_like(x[:, 0], dtype=torch.bool)
     duals: Tensor | None = None
     factor: Tensor | None = None
     room = slopes.new_empty(2, *slopes.shape) if room is None else room
     active, part = torch.arange(len(x), device=x.device), slopes
     fewest, patience = torch.full_like(x[:, 0], math.inf), torch.full_like(active, _ROUNDABOUT)
     for last in range(passes - 1, -1, -1):
-        free = 1 - guess.abs()
+        free = guess.abs().neg_().add_(1)
         solution = _damped(part, residual, free, fixed, metric, damping, level, room[0, : len(active)])
         wish, level = solution.wish, solution.level
         inside = wish.clamp(least, most)
-        change[active] = free * inside if fixed is None else free * inside + fixed
+        if fixed is None:
+            change = free * inside
+        else:
+            change[active] = torch.addcmul(fixed, free, inside)
         if duals is None or factor is None:
             duals, factor = solution.duals, solution.factor
         elif solution.duals is not None and solution.factor is not None:
             duals[active], factor[active] = solution.duals, solution.factor
-        side = (wish - inside).sign()
+        side = wish.sub_(inside).sign_()
         # What leaves a bound becomes free before it can sit on the other one.
-        side *= 1 + (side * guess).clamp(max=0)
-        count = (side - guess).abs().sum(1)
+        side *= (side * guess).clamp_(max=0).add_(1)
+        count = (side - guess).abs_().sum(1)
         settled[active[count == 0]] = True
         changed = count != 0
         if not last or not bool(changed.any()):
             break
+        held = inside.mul_(side.abs())
         patience = torch.where(count < fewest, _ROUNDABOUT, patience - 1)
         fewest = torch.minimum(fewest, count)
         if bool((patience < 0).any()):
             # All guesses at once may go round in circles; one at a time, the last that is wrong, can't.
             wrong = (side != guess).cumsum(1)
-            side = torch.where((patience < 0)[:, None] & (wrong < wrong[:, -1:]), guess, side)
+            before = (patience < 0)[:, None] & (wrong < wrong[:, -1:])
+            side = torch.where(before, guess, side)
+            held = held if fixed is None else torch.where(before, fixed, held)
         kept = changed.nonzero()[:, 0]
-        active, residual, least, most, guess, fewest, patience, level = (
+        active, residual, least, most, guess, fixed, fewest, patience, level = (
             # Several times faster than indexing.
             each.index_select(0, kept)
-            for each in (active, residual, least, most, side, fewest, patience, level)
+            for each in (active, residual, least, most, side, held, fewest, patience, level)
         )
         part = torch.index_select(slopes, 0, active, out=room[1, : len(active)])
-        fixed = torch.where(guess > 0, most, torch.where(guess < 0, least, 0.0))
     return BoundedStep(change, settled, duals, factor)
 
 
@@ -139,7 +144,7 @@ def _damped(
         gram = _products(torch.mul(slopes, (free * metric)[:, None], out=room), slopes)
         level = _level(damping, gram, slopes, metric) if level is None else level
         duals, factor = _solve(gram, left.double(), level)
-        return _Solution(-metric * back(slopes, duals.to(slopes.dtype)), level, duals, factor)
+        return _Solution(back(slopes, duals.to(slopes.dtype)).mul_(-metric), level, duals, factor)
     # With d = sqrt(metric) e the metric is the identity, and held values drop out by a zero.
     root = free * metric.sqrt()
     scaled = torch.mul(slopes, root[:, None], out=room)
