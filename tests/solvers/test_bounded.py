@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import lsq_linear
+from torch import Tensor
 
-from genrev.solvers.bounded import bounded_step
+from genrev.solvers.bounded import BoundedStep, bounded_step
 
 
 def step_against_scipy(m: int, n: int, seed: int, *, passes: int) -> tuple[int, int]:
@@ -104,22 +105,26 @@ def test_a_step_of_zero_slopes_is_no_step(m: int, n: int) -> None:
     assert torch.equal(step.change, torch.zeros(3, n))
 
 
+def step_between(bound: float) -> tuple[Tensor, Tensor, BoundedStep]:
+    """Return the slopes and the metric of fifty rows, and their step from the middle of a box, damped by a tenth."""
+    slopes, residual, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.rand(8) + 0.5
+    low, high = torch.full((8,), -bound), torch.full((8,), bound)
+    damping = torch.full((50,), 0.1)
+    return slopes, metric, bounded_step(slopes, residual, torch.zeros(50, 8), low, high, metric, damping, passes=50)
+
+
 @pytest.mark.parametrize("bound", [0.2, math.inf])
 def test_a_settled_step_is_what_its_duals_pull_clipped_to_the_box(bound: float) -> None:
-    slopes, residual, x, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.zeros(50, 8), torch.rand(8) + 0.5
-    box = torch.full((8,), -bound), torch.full((8,), bound)
-    step = bounded_step(slopes, residual, x, *box, metric, torch.full((50,), 0.1), passes=50)
+    slopes, metric, step = step_between(bound)
     assert step.duals is not None
     assert bool(step.settled.all())
     pulled = -metric * (step.duals[:, None] @ slopes)[:, 0]
-    torch.testing.assert_close(step.change, pulled.clamp(*box))
+    torch.testing.assert_close(step.change, pulled.clamp(-bound, bound))
 
 
 @pytest.mark.parametrize("bound", [0.2, math.inf])
 def test_the_factor_is_that_of_the_problem_of_the_free_values(bound: float) -> None:
-    slopes, residual, x, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.zeros(50, 8), torch.rand(8) + 0.5
-    box = torch.full((8,), -bound), torch.full((8,), bound)
-    step = bounded_step(slopes, residual, x, *box, metric, torch.full((50,), 0.1), passes=50)
+    slopes, metric, step = step_between(bound)
     assert step.factor is not None
     free = (step.change.abs() < bound).double()
     gram = (slopes * (free * metric)[:, None]) @ slopes.transpose(1, 2)
