@@ -73,7 +73,7 @@ STANDARD: Mapping[str, Recipe] = MappingProxyType(
         "idx": Recipe((784, 256, 128, 10), ("relu", "relu", "softmax"), epochs=10, batch_size=128, rate=2e-3),
     }
 )
-"""The standard network of each kind of data, by the name that `genrev.data.load_splits` knows it by."""
+"""The standard network of each kind of data that is always alike, by the name that `genrev.data.load_splits` knows."""
 
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softmax": lambda logits, labels: functional.cross_entropy(logits, labels, reduction="none"),

@@ -13,8 +13,8 @@ from genrev.errors import ArgumentError, UnknownNameError
 LETTERS = xo(60)
 
 
-def test_every_kind_of_data_has_a_standard_network():
-    assert set(STANDARD) == set(DATASETS)
+def test_every_kind_of_data_but_one_s_own_has_a_standard_network():
+    assert set(STANDARD) == set(DATASETS) - {"npz", "images"}
 
 
 def test_the_xo_network_is_1024_8_8_2_with_sigmoids_throughout():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -163,8 +164,34 @@ def test_methods_that_can_not_be_built_are_refused_with_what_was_meant(methods, 
 @pytest.mark.parametrize("data", ["digit", "digitz"])
 def test_unknown_data_are_refused_with_all_and_the_nearest_and_nothing_is_left(data, capsys):
     said = refused(capsys, "compare", "--data", data)
-    assert f"expected data of xo, digits, idx:FOLDER, got {data!r}; did you mean 'digits'?" in said
+    assert (
+        f"expected data of xo, digits, idx:FOLDER, npz:FILE, images:FOLDER, got {data!r}; did you mean 'digits'?"
+        in said
+    )
     assert os.listdir() == []
+
+
+def two_boxes() -> None:
+    """Write an own.npz of two classes of points."""
+    labels = np.arange(200) % 2
+    np.savez("own.npz", x=0.5 * labels[:, None] + 0.4 * np.random.default_rng(0).random((200, 3)), y=labels)
+
+
+def test_own_data_without_a_network_are_refused_and_nothing_is_left(capsys):
+    two_boxes()
+    said = refused(capsys, "compare", "--data", "npz:own.npz", "--targets", "5")
+    assert "expected a network that reads the data, got none, and npz has no standard one; give its file" in said
+    assert os.listdir() == ["own.npz"]
+
+
+def test_own_data_and_an_own_network_are_compared(capsys):
+    two_boxes()
+    network = Network.from_weights([np.array([[-9.0, -9, -9], [9, 9, 9]])], [np.array([12.0, -12])])
+    save(network, "own.safetensors")
+    options = ["--network", "own.safetensors", "--methods", "retrieval", "--targets", "9", "--out", "out"]
+    main(["compare", "--data", "npz:own.npz", *options])
+    assert "real" in capsys.readouterr().out
+    assert Comparison.load("out").rows[-1].inverter == "retrieval"
 
 
 @pytest.mark.parametrize("option", [("--targets", "0"), ("--targets", "100000"), ("--samples", "0")])

@@ -10,6 +10,7 @@ from genrev.cli.steps import (
     METHODS,
     check_methods,
     check_seed,
+    check_standard,
     fit_judge,
     fit_methods,
     one_thread,
@@ -29,8 +30,10 @@ class Compare:
     """Compare methods: ask each for inputs that give the outputs of held-out inputs, and measure all of them alike.
 
     Args:
-        data: "xo" (drawn letters), "digits" (scanned handwriting) or "idx:FOLDER" (MNIST's four files).
-        network: file of a network that genrev saved; the standard one of the data is trained if none is given.
+        data: "xo" (drawn letters), "digits" (scanned handwriting), "idx:FOLDER" (MNIST's four files), "npz:FILE"
+            (arrays x and y, or x_train, y_train, x_test and y_test) or "images:FOLDER" (a folder a class).
+        network: file of a network that genrev saved; if none is given, the standard one of the data is trained; one's
+            own data (npz, images) have none.
         methods: names, separated by commas; "cvae+newton" refines what cvae draws with newton.
         targets: how many held-out inputs; their outputs are the targets.
         samples: how many inputs to find for each target.
@@ -67,11 +70,14 @@ class Compare:
 
         splits = load_splits(self.data, seed=self.seed)
         self._check_counts(len(splits.targets))
-        if network is not None:
+        kind = self.data.partition(":")[0]
+        if network is None:
+            check_standard(kind)
+        else:
             self._check_shape(network, splits)
         say(f"{self.data}: {len(splits.train)} inputs to learn from")
         if network is None:
-            network = train_standard(self.data.partition(":")[0], splits, seed=self.seed)
+            network = train_standard(kind, splits, seed=self.seed)
         judge = fit_judge(splits, seed=self.seed)
         inverters = fit_methods(names, network, splits.train.inputs, seed=self.seed)
         say(f"  asking {len(names)} methods for the outputs of {self.targets} held-out inputs, {self.samples} times")

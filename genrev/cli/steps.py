@@ -145,6 +145,27 @@ def fit_methods(
     return fitted
 
 
+def check_standard(kind: str) -> None:
+    """Refuse data for which no network can be trained without being told which.
+
+    Args:
+        kind: of data: a name that `genrev.data.load_splits` knows.
+
+    Raises:
+        ArgumentError: it has no standard network.
+
+    Example:
+        >>> check_standard("digits")
+    """
+    from genrev.classifiers import STANDARD
+
+    if kind not in STANDARD:
+        raise ArgumentError(
+            f"expected a network that reads the data, got none, and {kind} has no standard one; give its file with "
+            "--network"
+        )
+
+
 def train_standard(kind: str, splits: Splits, *, seed: int = 0) -> Network:
     """Train the standard network of a kind of data, and say how well it reads.
 

@@ -11,10 +11,12 @@ from genrev.checks import called_as, check_seed, whole
 from genrev.data.dataset import Dataset, Splits, cut, split
 from genrev.data.digits import digits
 from genrev.data.idx import idx
+from genrev.data.images import images
+from genrev.data.npz import npz
 from genrev.data.xo import xo
 from genrev.errors import ArgumentError, UnknownNameError, nearest
 
-__all__ = ["DATASETS", "Dataset", "Splits", "cut", "digits", "idx", "load_splits", "split", "xo"]
+__all__ = ["DATASETS", "Dataset", "Splits", "cut", "digits", "idx", "images", "load_splits", "npz", "split", "xo"]
 
 # What xo is drawn for, where no n is given: train, judge, targets and reference.
 _XO_PARTS = (8000, 8000, 600, 600)
@@ -25,8 +27,8 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
     """Bring data by name, cut into its four parts.
 
     Args:
-        spec: "xo" (drawn), "digits" (real, comes with scikit-learn), or "idx:FOLDER" (MNIST's four files, whose test
-            part becomes targets and reference).
+        spec: "xo" (drawn), "digits" (real, comes with scikit-learn), "idx:FOLDER" (MNIST's four files), "npz:FILE"
+            (see `npz`) or "images:FOLDER" (see `images`); a test part of their own becomes targets and reference.
         seed: the same spec, seed and n bring the same parts.
         n: how many examples in all four parts together, shared out as without it; by default 10,700 of xo, else all.
 
@@ -35,7 +37,7 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
 
     Raises:
         UnknownNameError: no data has that name.
-        ArgumentError: the name needs a folder and has none, takes none and has one, or n is out of range.
+        ArgumentError: the name needs a folder or file and has none, takes none and has one, or n is out of range.
         FileError: a file is missing or not what it should be.
 
     Example:
@@ -47,7 +49,7 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
     """
     name, _, place = str(spec).partition(":")
     if name not in DATASETS:
-        known = ", ".join("idx:FOLDER" if one == "idx" else one for one in DATASETS)
+        known = ", ".join(f"{one}:{_PLACES[one]}" if one in _PLACES else one for one in DATASETS)
         hint = nearest(str(name), DATASETS) or "; choose one of them"
         raise UnknownNameError(f"expected data of {known}, got {name!r}{hint}")
     if n is not None:
@@ -64,14 +66,31 @@ def _load_xo(place: str, seed: int, n: int | None) -> Splits:
 
 def _load_digits(place: str, seed: int, n: int | None) -> Splits:
     _refuse_place("digits", place)
-    scans = digits()
-    return split(scans if n is None else cut(scans, (n,), seed=seed)[0], seed=seed)
+    return _cut_one(digits(), seed, n)
 
 
 def _load_idx(place: str, seed: int, n: int | None) -> Splits:
-    if not place:
-        raise ArgumentError('expected "idx:FOLDER", got "idx" without a folder; name the folder of the four files')
-    ours, theirs = idx(place, "train"), idx(place, "test")
+    _want_place("idx", place)
+    return _cut_two(idx(place, "train"), idx(place, "test"), place, seed, n)
+
+
+def _load_npz(place: str, seed: int, n: int | None) -> Splits:
+    _want_place("npz", place)
+    ours, *theirs = npz(place)
+    return _cut_two(ours, theirs[0], place, seed, n) if theirs else _cut_one(ours, seed, n)
+
+
+def _load_images(place: str, seed: int, n: int | None) -> Splits:
+    _want_place("images", place)
+    return _cut_one(images(place), seed, n)
+
+
+def _cut_one(data: Dataset, seed: int, n: int | None) -> Splits:
+    return split(data if n is None else cut(data, (n,), seed=seed)[0], seed=seed)
+
+
+def _cut_two(ours: Dataset, theirs: Dataset, place: str, seed: int, n: int | None) -> Splits:
+    """Cut what is meant for training into train and judge, and what is held out into targets and reference."""
     total = len(ours) + len(theirs)
     used = total if n is None else n
     if used > total:
@@ -80,6 +99,12 @@ def _load_idx(place: str, seed: int, n: int | None) -> Splits:
     judge, targets = fit // 6, (used - fit) // 2
     parts = cut(ours, (fit - judge, judge), seed=seed) + cut(theirs, (targets, used - fit - targets), seed=seed)
     return Splits(*parts)
+
+
+def _want_place(name: str, place: str) -> None:
+    if not place:
+        what = _PLACES[name]
+        raise ArgumentError(f'expected "{name}:{what}", got "{name}" without a {what.lower()}; name the {what.lower()}')
 
 
 def _refuse_place(name: str, place: str) -> None:
@@ -91,4 +116,9 @@ DATASETS: dict[str, Callable[[str, int, int | None], Splits]] = {
     "xo": _load_xo,
     "digits": _load_digits,
     "idx": _load_idx,
+    "npz": _load_npz,
+    "images": _load_images,
 }
+
+_PLACES = {"idx": "FOLDER", "npz": "FILE", "images": "FOLDER"}
+"""What follows the colon, where data have to be found first."""

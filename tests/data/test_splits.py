@@ -176,7 +176,7 @@ def test_load_splits_gives_n_examples_the_same_for_the_same_seed(spec: str):
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"got 'digit'; did you mean 'digits'\?"):
         load_splits("digit")
-    with pytest.raises(UnknownNameError, match="expected data of xo, digits, idx:FOLDER, got 'cifar'; choose one"):
+    with pytest.raises(UnknownNameError, match="npz:FILE, images:FOLDER, got 'cifar'; choose one of them"):
         load_splits("cifar")
     with pytest.raises(UnknownNameError, match="got '3'; choose one of them"):
         load_splits(3)
@@ -219,4 +219,4 @@ def test_a_data_set_is_printed_in_one_line():
 
 
 def test_the_table_names_every_kind_of_data():
-    assert list(DATASETS) == ["xo", "digits", "idx"]
+    assert list(DATASETS) == ["xo", "digits", "idx", "npz", "images"]

@@ -1,0 +1,150 @@
+"""One's own data from NumPy: a strict reader of `.npz` files, which unpickles nothing."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrev.data.dataset import Dataset
+from genrev.errors import FileError
+
+_ONE = ("x", "y")
+_TWO = ("x_train", "y_train", "x_test", "y_test")
+
+
+def npz(path: str | Path) -> tuple[Dataset, ...]:
+    """Read inputs and labels that `numpy.savez` wrote.
+
+    Args:
+        path: a file with the arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`; others are left alone.
+            Inputs `(n, *input_shape)` are numbers in [0, 1], or bytes, which are divided by 255; `(n, rows, columns)`
+            are images of one channel. Labels `(n,)` are the numbers 0, 1, 2, ... or names.
+
+    Returns:
+        One data set, or two, for training and for tests, with the same classes: numbers in their order, names sorted.
+
+    Raises:
+        FileError: the file is missing, damaged, holds pickled objects, lacks an array, or an array is not as above.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(Path(folder, "own.npz"), x=[[0.0, 0.5], [1.0, 0.0]], y=["no", "yes"])
+        ...     (data,) = npz(Path(folder, "own.npz"))
+        >>> data
+        Dataset(2 inputs (2,); classes no, yes)
+    """
+    path = Path(path)
+    arrays = _read(path)
+    if set(arrays) == set(_ONE):
+        names, numbers = _classes(arrays["y"], "y", path)
+        return (Dataset(_inputs(arrays["x"], "x", len(numbers), path), numbers, names),)
+    names, numbers = _classes(arrays["y_train"], "y_train", path)
+    train = Dataset(_inputs(arrays["x_train"], "x_train", len(numbers), path), numbers, names)
+    numbers = _known(arrays["y_test"], arrays["y_train"], path)
+    test = Dataset(_inputs(arrays["x_test"], "x_test", len(numbers), path), numbers, names)
+    if test.inputs.shape[1:] != train.inputs.shape[1:]:
+        raise FileError(
+            f"expected inputs of one shape, got {tuple(train.inputs.shape[1:])} in x_train and "
+            f"{tuple(test.inputs.shape[1:])} in x_test of {path}; save both in the same shape"
+        )
+    return train, test
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of one of the two kinds of file."""
+    if not path.is_file():
+        raise FileError(f"expected a file written by numpy.savez, got {path}, which is no file; check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = {name.removesuffix(".npy") for name in archive.namelist()}
+        wanted = _ONE if set(_ONE) <= held else _TWO
+        missing = [name for name in wanted if name not in held]
+        if missing:
+            raise FileError(
+                f"expected the arrays {', '.join(_ONE)}, or {', '.join(_TWO)}, got {', '.join(sorted(held)) or 'none'} "
+                f"in {path}; name them so"
+            )
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in wanted}
+    except FileError:
+        raise
+    except (OSError, EOFError, ValueError, SyntaxError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        # NumPy's own sentence about pickled objects tells how to allow them.
+        why = "it holds pickled objects, which are never loaded" if "allow_pickle" in str(error) else str(error)
+        why = " ".join(why.split()) or type(error).__name__
+        raise FileError(
+            f"expected arrays of numbers written by numpy.savez, got {path} ({why}); write it again"
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise FileError(f"expected a plain .npz file, got {path} ({error}); write it again with numpy.savez") from error
+
+
+def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:
+    if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
+        raise FileError(
+            f"expected {name} as numbers of shape (n, *input_shape), got {x.dtype} of shape {x.shape} in {path}; "
+            "give every input at least one value"
+        )
+    if len(x) != labels:
+        raise FileError(
+            f"expected as many inputs as labels, got {len(x)} in {name} and {labels} labels in {path}; save both anew"
+        )
+    low, high = (float(bound) for bound in (x.min(), x.max()))
+    if x.dtype != np.uint8 and not (low >= 0 and high <= 1):
+        raise FileError(
+            f"expected {name} in [0, 1], or bytes from 0 to 255, got {low:g} to {high:g} in {path}; scale it, or save "
+            "pixels as uint8"
+        )
+    # In the machine's own byte order, which torch wants.
+    inputs = torch.from_numpy(x.astype(np.float32))
+    if x.dtype == np.uint8:
+        inputs /= 255
+    return inputs[:, None] if inputs.ndim == 3 else inputs
+
+
+def _classes(y: np.ndarray, name: str, path: Path) -> tuple[tuple[str, ...], Tensor]:
+    """Return the names of the classes, and the number of every label's."""
+    values, numbers = np.unique(_labels(y, name, path), return_inverse=True)
+    if values.dtype.kind in "iu" and (values[0] != 0 or values[-1] != len(values) - 1):
+        raise FileError(
+            f"expected the labels in {name} to be 0 to {len(values) - 1} without a gap, got "
+            f"{', '.join(map(str, values[:12]))}{' ...' if len(values) > 12 else ''} in {path}; "
+            "number the classes anew, or give names"
+        )
+    if len(values) < 2:
+        raise FileError(f"expected at least two classes in {name}, got {values[0]} alone in {path}; add another")
+    return tuple(map(str, values)), torch.from_numpy(numbers.astype(np.int64))
+
+
+def _known(y: np.ndarray, known: np.ndarray, path: Path) -> Tensor:
+    """Return the number of every label's class among the classes of others."""
+    labels, values = _labels(y, "y_test", path), np.unique(_labels(known, "y_train", path))
+    if (labels.dtype.kind == "U") != (values.dtype.kind == "U"):
+        raise FileError(
+            f"expected y_train and y_test both as numbers or both as names, got {known.dtype} and {y.dtype} in {path}; "
+            "save both alike"
+        )
+    strange = np.setdiff1d(labels, values)
+    if len(strange):
+        raise FileError(
+            f"expected the classes of y_train alone in y_test, got {strange[0]} in {path}; leave it out, or train on it"
+        )
+    return torch.from_numpy(np.searchsorted(values, labels).astype(np.int64))
+
+
+def _labels(y: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """Return labels as a list of whole numbers or of names; a column is a list, too."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.dtype.kind not in "iuU" or y.ndim != 1 or y.size == 0:
+        raise FileError(
+            f"expected {name} as whole numbers or names of shape (n,), got {y.dtype} of shape {y.shape} in {path}; "
+            "give one label an input"
+        )
+    return y
