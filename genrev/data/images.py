@@ -51,25 +51,23 @@ def images(folder: str | Path) -> Dataset:
             f"expected a folder with a folder of pictures for each of at least two classes, got {len(classes)} in "
             f"{folder}; make one for each class"
         )
-    pictures: list[np.ndarray] = []
+    files: list[Path] = []
     labels: list[int] = []
-    first: Path | None = None
     for label, place in enumerate(classes):
-        files = _visible(place)
-        if not files:
+        held = _visible(place)
+        if not held:
             raise FileError(f"expected pictures in {place}, got none; put some there, or remove the folder")
-        for file in files:
-            picture = _read(file)
-            if first is None:
-                first = file
-            if picture.shape[:2] != (pictures[0].shape[:2] if pictures else picture.shape[:2]):
-                rows, columns = pictures[0].shape[:2]
-                raise FileError(
-                    f"expected pictures of one size, got {columns} x {rows} in {first} and {picture.shape[1]} x "
-                    f"{picture.shape[0]} in {file}; bring all to one size"
-                )
-            pictures.append(picture)
-            labels.append(label)
+        files += held
+        labels += [label] * len(held)
+    pictures: list[np.ndarray] = []
+    for file in files:
+        pictures.append(_read(file))
+        (rows, columns), (height, width) = pictures[0].shape[:2], pictures[-1].shape[:2]
+        if (height, width) != (rows, columns):
+            raise FileError(
+                f"expected pictures of one size, got {columns} x {rows} in {files[0]} and "
+                f"{width} x {height} in {file}; bring all to one size"
+            )
     if any(picture.ndim == 3 for picture in pictures):
         pictures = [np.repeat(one[..., None], 3, axis=2) if one.ndim == 2 else one for one in pictures]
         stacked = np.stack(pictures).transpose(0, 3, 1, 2)
