@@ -1,6 +1,6 @@
 """The data room: every kind of data that genrev can bring, each in the same four disjoint parts.
 
-A new kind of data is one file here and one line in `DATASETS`.
+A new kind of data is one file here and one line in `DATASETS`, and in `_PLACES` if it has to be found first.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
         known = ", ".join(f"{one}:{_PLACES[one]}" if one in _PLACES else one for one in DATASETS)
         hint = nearest(str(name), DATASETS) or "; choose one of them"
         raise UnknownNameError(f"expected data of {known}, got {name!r}{hint}")
+    _check_place(name, place)
     if n is not None:
         n = whole("n", n, least=4)
     check_seed(seed)
@@ -59,29 +60,24 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
 
 
 def _load_xo(place: str, seed: int, n: int | None) -> Splits:
-    _refuse_place("xo", place)
     total = sum(_XO_PARTS)
     return split(xo(n or total, seed=seed), train=_XO_PARTS[0] / total, judge=_XO_PARTS[1] / total, seed=seed)
 
 
 def _load_digits(place: str, seed: int, n: int | None) -> Splits:
-    _refuse_place("digits", place)
     return _cut_one(digits(), seed, n)
 
 
 def _load_idx(place: str, seed: int, n: int | None) -> Splits:
-    _want_place("idx", place)
     return _cut_two(idx(place, "train"), idx(place, "test"), place, seed, n)
 
 
 def _load_npz(place: str, seed: int, n: int | None) -> Splits:
-    _want_place("npz", place)
     ours, *theirs = npz(place)
     return _cut_two(ours, theirs[0], place, seed, n) if theirs else _cut_one(ours, seed, n)
 
 
 def _load_images(place: str, seed: int, n: int | None) -> Splits:
-    _want_place("images", place)
     return _cut_one(images(place), seed, n)
 
 
@@ -101,14 +97,12 @@ def _cut_two(ours: Dataset, theirs: Dataset, place: str, seed: int, n: int | Non
     return Splits(*parts)
 
 
-def _want_place(name: str, place: str) -> None:
-    if not place:
-        what = _PLACES[name]
+def _check_place(name: str, place: str) -> None:
+    """Refuse a place where data need none, and none where they need one."""
+    what = _PLACES.get(name, "")
+    if what and not place:
         raise ArgumentError(f'expected "{name}:{what}", got "{name}" without a {what.lower()}; name the {what.lower()}')
-
-
-def _refuse_place(name: str, place: str) -> None:
-    if place:
+    if place and not what:
         raise ArgumentError(f'expected "{name}" alone, got "{name}:{place}"; leave out what follows the colon')
 
 

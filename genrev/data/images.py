@@ -80,7 +80,10 @@ def images(folder: str | Path) -> Dataset:
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileError(f"expected a folder of pictures, got {folder}, which is none; check the path")
-    return sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    try:
+        return sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    except OSError as error:
+        raise FileError(f"expected a folder that can be read, got {folder} ({error}); check its permissions") from error
 
 
 def _read(file: Path) -> np.ndarray:
@@ -89,8 +92,9 @@ def _read(file: Path) -> np.ndarray:
 
     try:
         with warnings.catch_warnings():
-            # So is what Pillow takes for a file that unpacks to more than memory.
-            warnings.simplefilter("error")
+            # A word about odd metadata is no reason to refuse a picture; that it may unpack to more than memory is.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as picture:
                 if getattr(picture, "n_frames", 1) > 1:
                     raise FileError(f"expected a single picture, got {file} with several frames; save one of them")
@@ -114,7 +118,7 @@ def _values(picture: Image, file: Path) -> np.ndarray:
                 f"expected pictures without transparency, got {file}, which is transparent in part; "
                 "lay it on a background first"
             )
-    if picture.mode == "I;16":
+    if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.float32) / 65535
     if picture.mode in ("I", "F"):
         raise FileError(

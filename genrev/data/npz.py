@@ -42,11 +42,13 @@ def npz(path: str | Path) -> tuple[Dataset, ...]:
     path = Path(path)
     arrays = _read(path)
     if set(arrays) == set(_ONE):
-        names, numbers = _classes(arrays["y"], "y", path)
+        classes, numbers = _classes(arrays["y"], "y", path)
+        names = tuple(map(str, classes))
         return (Dataset(_inputs(arrays["x"], "x", len(numbers), path), numbers, names),)
-    names, numbers = _classes(arrays["y_train"], "y_train", path)
+    classes, numbers = _classes(arrays["y_train"], "y_train", path)
+    names = tuple(map(str, classes))
     train = Dataset(_inputs(arrays["x_train"], "x_train", len(numbers), path), numbers, names)
-    numbers = _known(arrays["y_test"], arrays["y_train"], path)
+    numbers = _known(arrays["y_test"], classes, path)
     test = Dataset(_inputs(arrays["x_test"], "x_test", len(numbers), path), numbers, names)
     if test.inputs.shape[1:] != train.inputs.shape[1:]:
         raise FileError(
@@ -108,8 +110,8 @@ def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:
     return inputs[:, None] if inputs.ndim == 3 else inputs
 
 
-def _classes(y: np.ndarray, name: str, path: Path) -> tuple[tuple[str, ...], Tensor]:
-    """Return the names of the classes, and the number of every label's."""
+def _classes(y: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, Tensor]:
+    """Return the labels of the classes, sorted, and the number of every label's class."""
     values, numbers = np.unique(_labels(y, name, path), return_inverse=True)
     if values.dtype.kind in "iu" and (values[0] != 0 or values[-1] != len(values) - 1):
         raise FileError(
@@ -119,23 +121,23 @@ def _classes(y: np.ndarray, name: str, path: Path) -> tuple[tuple[str, ...], Ten
         )
     if len(values) < 2:
         raise FileError(f"expected at least two classes in {name}, got {values[0]} alone in {path}; add another")
-    return tuple(map(str, values)), torch.from_numpy(numbers.astype(np.int64))
+    return values, torch.from_numpy(numbers.astype(np.int64))
 
 
-def _known(y: np.ndarray, known: np.ndarray, path: Path) -> Tensor:
-    """Return the number of every label's class among the classes of others."""
-    labels, values = _labels(y, "y_test", path), np.unique(_labels(known, "y_train", path))
-    if (labels.dtype.kind == "U") != (values.dtype.kind == "U"):
+def _known(y: np.ndarray, classes: np.ndarray, path: Path) -> Tensor:
+    """Return the number of every label's class among the classes of the training part."""
+    labels = _labels(y, "y_test", path)
+    if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
         raise FileError(
-            f"expected y_train and y_test both as numbers or both as names, got {known.dtype} and {y.dtype} in {path}; "
-            "save both alike"
+            f"expected y_train and y_test both as numbers or both as names, got {classes.dtype} and {y.dtype} in "
+            f"{path}; save both alike"
         )
-    strange = np.setdiff1d(labels, values)
+    strange = np.setdiff1d(labels, classes)
     if len(strange):
         raise FileError(
             f"expected the classes of y_train alone in y_test, got {strange[0]} in {path}; leave it out, or train on it"
         )
-    return torch.from_numpy(np.searchsorted(values, labels).astype(np.int64))
+    return torch.from_numpy(np.searchsorted(classes, labels).astype(np.int64))
 
 
 def _labels(y: np.ndarray, name: str, path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ _ROUNDABOUT = 3
 
 
 class BoundedStep(NamedTuple):
-    """A step d = clip(-metric J'w) of each row, and what a solver needs to go on from there with the same Jacobian.
+    """A step d of each row, clip(-metric J'w) where it is settled, and what goes on from there with the same Jacobian.
 
     Args:
         change: ``(rows, n)``: d.
@@ -56,6 +56,9 @@ def bounded_step(
         damping: ``(rows,)``: lambda as a share of the mean squared slope.
         passes: how many guesses to make at most.
         room: ``(2, rows or more, m, n)``: memory to work in, overwritten; its own if not given.
+
+    Returns:
+        The step, whether it is the minimum, and what solved for it.
 
     Reference:
         Hintermueller, Ito and Kunisch, 2002, "The primal-dual active set strategy as a semismooth Newton method";

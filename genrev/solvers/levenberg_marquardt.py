@@ -116,7 +116,7 @@ _CACHED = 2**21
 _CORRECTIONS = 4
 _NEAR = 0.1
 """How often a step is corrected, and how little of the cost it must leave for that, unless progress is slow. To correct
-all that leave less than before saves more time but goes farther from the start, by a quarter on a network for MNIST."""
+all that leave less than before saves more time but goes farther from the start."""
 
 _PATIENCE = 15
 """How many steps may pass without the cost falling by a hundredth before a search counts as stalled."""

@@ -154,7 +154,6 @@ def test_transparency_several_frames_and_depths_without_a_range_are_refused(tmp_
     assert f"expected a single picture, got {path} with several frames" in refused(tmp_path)
     path.unlink()
     put(tmp_path, "b/1.tiff", Image.fromarray(GREY.astype(np.float32)))
-    assert "got" in refused(tmp_path)
     assert "of mode F; save it as a PNG" in refused(tmp_path)
 
 

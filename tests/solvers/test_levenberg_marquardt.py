@@ -129,13 +129,6 @@ def test_two_jacobians_are_enough_where_they_hardly_change() -> None:
     assert bool((found.steps == 2).all())
 
 
-def test_corrections_stop_at_the_bounds() -> None:
-    # The first step ends inside, but to go on in its direction would lead out.
-    found = solve(lambda x: x.sum(1, keepdim=True) ** 3, torch.tensor([[8.0]]), torch.tensor([[0.6, 0.9]]), high=1.12)
-    assert bool((found.x <= 1.12).all())
-    assert found.status.item() == Status.SOLVED
-
-
 # Against SciPy
 
 
