@@ -19,7 +19,7 @@ FLOORS = [
     ["errors"],
     ["checks"],
     ["noise", "rows", "arrays", "files", "metrics"],
-    ["space"],
+    ["space", "numpy_files"],
     ["layers"],
     ["models"],
     ["network"],

@@ -13,7 +13,7 @@ from sentences import assert_one_sentence
 from torch import nn
 
 from genrev.errors import ArgumentError, UnknownNameError
-from genrev.models import ACTIVATIONS, MLP, mlp_from_weights
+from genrev.models import ACTIVATIONS, MLP, mlp_from_weights, weights_from
 from genrev.network import Network
 from genrev.space import InputSpace
 
@@ -166,3 +166,64 @@ def test_a_part_of_it_is_a_plain_sequence_of_its_layers() -> None:
 def test_mlp_from_weights_reads_images_of_any_shape() -> None:
     model = mlp_from_weights(*arrays(6, 2))
     assert model(torch.zeros(2, 1, 2, 3)).shape == (2, 2)
+
+
+# Arrays by name
+
+
+def named(weights: list[Any], biases: list[Any], first: int = 1) -> dict[str, Any]:
+    pairs = enumerate(zip(weights, biases, strict=True), first)
+    return {name: array for k, (w, b) in pairs for name, array in ((f"b{k}", b), (f"W{k}", w))}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("widths", [(4, 3), (4, 3, 5), (3, 3, 3), (4, 3, 4), (1, 1), tuple(range(2, 15))])
+def test_weights_are_found_by_name_in_their_order(widths: tuple[int, ...], first: int) -> None:
+    weights, biases = arrays(*widths)
+    found = weights_from(named(weights, biases, first))
+    for ours, theirs in zip(found, (weights, biases), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert mlp_from_weights(*found).widths == list(widths)
+
+
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+def test_a_bias_may_be_a_row_or_a_column(shape: tuple[int, int]) -> None:
+    weights, biases = arrays(4, 3, 2)
+    _, found = weights_from(named(weights, [bias.reshape(shape) for bias in biases]))
+    assert all(np.array_equal(a, b) for a, b in zip(found, biases, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: {}, "expected arrays W1, b1, W2, b2, ... and no others, got none"),
+        (lambda a: {**a, "x": a["W1"]}, "and no others, got 'x'; give a weight and a bias"),
+        (lambda a: {**a, "W_3": a["W1"]}, "got 'W_3'"),
+        (lambda a: {**a, "W03": a["W1"]}, "got 'W03'"),
+        (lambda a: {name: a[name] for name in ("W1", "W2", "b2")}, "up to 2, got no b1; number the layers"),
+        (lambda a: {name: a[name] for name in ("b1", "W2", "b2")}, "got no W1"),
+        (lambda a: {name: a[name] for name in ("W2", "b2")}, "got no W1"),
+        (lambda a: {**a, "W4": a["W1"], "b4": a["b1"]}, "up to 4, got no W3"),
+        (lambda a: {**a, "W0": a["W1"]}, "got no b0"),
+        (
+            lambda a: {name: array.T for name, array in a.items()},
+            r"expected W1 of shape \(outputs, inputs\), \(3, 4\), got \(4, 3\); transpose",
+        ),
+    ],
+)
+def test_arrays_of_other_names_or_turned_are_refused_in_one_sentence(change: Any, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words) as caught:
+        weights_from(change(named(*arrays(4, 3, 2))))
+    assert_one_sentence(caught.value)
+
+
+def test_biases_tell_which_way_up_weights_are_that_fit_one_another_both_ways() -> None:
+    weights, biases = arrays(4, 3, 4)
+    with pytest.raises(ArgumentError, match="transpose"):
+        weights_from(named([weight.T for weight in weights], biases))
+
+
+def test_what_fits_neither_way_is_left_to_the_builder() -> None:
+    (first, second), biases = arrays(4, 3, 2)
+    with pytest.raises(ArgumentError, match="expected layer 2 to have weights"):
+        mlp_from_weights(*weights_from(named([first, second[:, :2]], biases)))

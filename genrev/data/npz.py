@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from genrev.data.dataset import Dataset
 from genrev.errors import FileError
+from genrev.numpy_files import npz_names, read_npz
 
 _ONE = ("x", "y")
 _TWO = ("x_train", "y_train", "x_test", "y_test")
@@ -60,31 +59,14 @@ def npz(path: str | Path) -> tuple[Dataset, ...]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of one of the two kinds of file."""
-    if not path.is_file():
-        raise FileError(f"expected a file written by numpy.savez, got {path}, which is no file; check the path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = {name.removesuffix(".npy") for name in archive.namelist()}
-        wanted = _ONE if set(_ONE) <= held else _TWO
-        missing = [name for name in wanted if name not in held]
-        if missing:
-            raise FileError(
-                f"expected the arrays {', '.join(_ONE)}, or {', '.join(_TWO)}, got {', '.join(sorted(held)) or 'none'} "
-                f"in {path}; name them so"
-            )
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in wanted}
-    except FileError:
-        raise
-    except (OSError, EOFError, ValueError, SyntaxError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        # NumPy's own sentence about pickled objects tells how to allow them.
-        why = "it holds pickled objects, which are never loaded" if "allow_pickle" in str(error) else str(error)
-        why = " ".join(why.split()) or type(error).__name__
+    held = npz_names(path)
+    wanted = _ONE if set(_ONE) <= set(held) else _TWO
+    if not set(wanted) <= set(held):
         raise FileError(
-            f"expected arrays of numbers written by numpy.savez, got {path} ({why}); write it again"
-        ) from error
-    except (NotImplementedError, RuntimeError) as error:
-        raise FileError(f"expected a plain .npz file, got {path} ({error}); write it again with numpy.savez") from error
+            f"expected the arrays {', '.join(_ONE)}, or {', '.join(_TWO)}, got {', '.join(sorted(held)) or 'none'} "
+            f"in {path}; name them so"
+        )
+    return read_npz(path, wanted)
 
 
 def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:

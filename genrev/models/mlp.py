@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -117,6 +119,67 @@ def mlp_from_weights(
             layer.weight.copy_(matrix)
             layer.bias.copy_(vector)
     return model
+
+
+def weights_from(arrays: Mapping[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the weights and biases of a network, in order, from arrays named W1, b1, W2, b2, ...
+
+    Args:
+        arrays: by name, and no others: for every layer k, from 1 or from 0 without a gap, ``W<k>`` of shape
+            (outputs, inputs) and ``b<k>`` of shape (outputs,), or a row or column of as many.
+
+    Returns:
+        Weights and biases, as `mlp_from_weights` takes them.
+
+    Raises:
+        ArgumentError: a name is another, is missing or has no partner, or the weights fit one another only transposed.
+
+    Example:
+        >>> weights, biases = weights_from({"W1": np.ones((3, 2)), "b1": np.zeros((3, 1))})
+        >>> mlp_from_weights(weights, biases).widths
+        [2, 3]
+    """
+    layers = _layers_named(arrays)
+    weights = [np.asarray(arrays[f"W{layer}"]) for layer in layers]
+    biases = [_flat(np.asarray(arrays[f"b{layer}"])) for layer in layers]
+    turned = [weight.T for weight in weights]
+    if not _fits(weights, biases) and _fits(turned, biases):
+        raise ArgumentError(
+            f"expected W{layers[0]} of shape (outputs, inputs), {turned[0].shape}, got {weights[0].shape}; transpose "
+            "the weights of all layers: W.T"
+        )
+    return weights, biases
+
+
+def _layers_named(arrays: Mapping[str, Any]) -> range:
+    """Return the numbers of the layers that arrays are named for."""
+    strange = [name for name in arrays if not re.fullmatch(r"[Wb](0|[1-9][0-9]{0,5})", str(name), re.ASCII)]
+    if strange or not arrays:
+        got = repr(str(strange[0])[:40]) if strange else "none"
+        raise ArgumentError(
+            f"expected arrays W1, b1, W2, b2, ... and no others, got {got}; give a weight and a bias for each layer"
+        )
+    numbers = {int(name[1:]) for name in arrays}
+    layers = range(min(min(numbers), 1), max(numbers) + 1)
+    missing = [name for layer in layers for name in (f"W{layer}", f"b{layer}") if name not in arrays]
+    if missing:
+        raise ArgumentError(
+            f"expected a weight and a bias for each layer up to {layers[-1]}, got no {missing[0]}; number the layers "
+            "without a gap, and give a bias of zeros where there is none"
+        )
+    return layers
+
+
+def _flat(bias: np.ndarray) -> np.ndarray:
+    """Return a bias of one row or of one column as a list."""
+    return bias.reshape(-1) if bias.ndim == 2 and 1 in bias.shape else bias
+
+
+def _fits(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> bool:
+    shaped = all(
+        weight.ndim == 2 and bias.shape == weight.shape[:1] for weight, bias in zip(weights, biases, strict=True)
+    )
+    return shaped and all(one.shape[0] == then.shape[1] for one, then in itertools.pairwise(weights))
 
 
 def _tensor(array: Any) -> Tensor:
