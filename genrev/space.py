@@ -78,6 +78,23 @@ class InputSpace:
         one_sided = torch.where(low, self.low, torch.where(high, self.high, 0.0))
         return torch.where(low & high, (self.low + self.high) / 2, one_sided)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all values have the same bounds, as pixels have, and so share one unit."""
+        return all(bool((bound == bound.flatten()[0]).all()) for bound in (self.low, self.high))
+
+    @property
+    def unit(self) -> Tensor:
+        """``shape``, float64: what distances count in: 1 where all values are alike or some have no bounds.
+
+        Else it is the width of each value's bounds, so that metres and millimetres weigh the same; 1 for one that
+        cannot move.
+        """
+        width = self.high - self.low
+        if self.alike or not bool(width.isfinite().all()):
+            return torch.ones_like(width)
+        return torch.where(width > 0, width, 1.0)
+
     def project(self, x: Tensor) -> Tensor:
         """Return the nearest point of the space; NaN stays.
 

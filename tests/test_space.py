@@ -103,3 +103,19 @@ def test_bounds_are_not_shared_with_the_caller() -> None:
     space = InputSpace((2,), 0.0, high)
     high.fill_(5.0)
     assert space.high.tolist() == [1.0, 1.0]
+
+
+def test_values_of_the_same_bounds_share_one_unit() -> None:
+    for shape, *bounds in (((2, 3), 0.0, 1.0), ((3,), -5.0, 255.0), ((3,),), ((1,), 2.0, 2.0)):
+        space = InputSpace(shape, *bounds)
+        assert space.alike
+        assert torch.equal(space.unit, torch.ones(space.shape, dtype=torch.float64))
+
+
+def test_values_of_their_own_bounds_count_in_widths() -> None:
+    space = InputSpace((3,), torch.tensor([0.0, -100, 7]), torch.tensor([0.5, 300, 7]))
+    assert not space.alike
+    assert space.unit.tolist() == [0.5, 400.0, 1.0]
+    half = InputSpace((2,), torch.tensor([0.0, -torch.inf]), torch.tensor([0.5, 300]))
+    assert not half.alike
+    assert half.unit.tolist() == [1.0, 1.0]

@@ -13,13 +13,29 @@ from genrev.data.digits import digits
 from genrev.data.idx import idx
 from genrev.data.images import images
 from genrev.data.npz import npz
+from genrev.data.table import table
 from genrev.data.xo import xo
 from genrev.errors import ArgumentError, UnknownNameError, nearest
 
-__all__ = ["DATASETS", "Dataset", "Splits", "cut", "digits", "idx", "images", "load_splits", "npz", "split", "xo"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Splits",
+    "cut",
+    "digits",
+    "idx",
+    "images",
+    "load_splits",
+    "npz",
+    "split",
+    "table",
+    "xo",
+]
 
 # What xo is drawn for, where no n is given: train, judge, targets and reference.
 _XO_PARTS = (8000, 8000, 600, 600)
+
+_PARTS = 4
 
 
 @called_as("load_splits('digits')")
@@ -28,16 +44,18 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
 
     Args:
         spec: "xo" (drawn), "digits" (real, comes with scikit-learn), "idx:FOLDER" (MNIST's four files), "npz:FILE"
-            (see `npz`) or "images:FOLDER" (see `images`); a test part of their own becomes targets and reference.
+            (see `npz`), "images:FOLDER" (see `images`) or "csv:FILE" (see `table`); a test part of their own becomes
+            targets and reference.
         seed: the same spec, seed and n bring the same parts.
         n: how many examples in all four parts together, shared out as without it; by default 10,700 of xo, else all.
 
     Returns:
-        The four parts; each class has its share in each.
+        The four parts, in one input space; each class has its share in each.
 
     Raises:
         UnknownNameError: no data has that name.
-        ArgumentError: the name needs a folder or file and has none, takes none and has one, or n is out of range.
+        ArgumentError: the name needs a folder or file and has none, takes none and has one, n is out of range, or a
+            class of one's own data has fewer than four examples.
         FileError: a file is missing or not what it should be.
 
     Example:
@@ -74,11 +92,29 @@ def _load_idx(place: str, seed: int, n: int | None) -> Splits:
 
 def _load_npz(place: str, seed: int, n: int | None) -> Splits:
     ours, *theirs = npz(place)
-    return _cut_two(ours, theirs[0], place, seed, n) if theirs else _cut_one(ours, seed, n)
+    return _cut_two(ours, theirs[0], place, seed, n) if theirs else _cut_own(ours, place, seed, n)
 
 
 def _load_images(place: str, seed: int, n: int | None) -> Splits:
-    return _cut_one(images(place), seed, n)
+    return _cut_own(images(place), place, seed, n)
+
+
+def _load_csv(place: str, seed: int, n: int | None) -> Splits:
+    return _cut_own(table(place), place, seed, n)
+
+
+def _cut_own(data: Dataset, place: str, seed: int, n: int | None) -> Splits:
+    """Cut data that nobody has looked over into four parts, each of which needs something of every class."""
+    counts = data.labels.bincount(minlength=len(data.names))
+    few = int(counts.argmin())
+    if counts[few] < _PARTS:
+        raise ArgumentError(
+            f"expected at least {_PARTS} examples of each class, one for each part, got {int(counts[few])} of "
+            f"{data.names[few]!r:.60} in {place}; add some, or leave the class out"
+        )
+    if n is not None and n > len(data):
+        raise ArgumentError(f"expected n of at most {len(data)}, the examples in {place}, got {n}; ask for fewer")
+    return _cut_one(data, seed, n)
 
 
 def _cut_one(data: Dataset, seed: int, n: int | None) -> Splits:
@@ -87,6 +123,11 @@ def _cut_one(data: Dataset, seed: int, n: int | None) -> Splits:
 
 def _cut_two(ours: Dataset, theirs: Dataset, place: str, seed: int, n: int | None) -> Splits:
     """Cut what is meant for training into train and judge, and what is held out into targets and reference."""
+    if bool((ours.labels == ours.labels[0]).all()):
+        raise ArgumentError(
+            f"expected at least two classes among the training examples in {place}, got "
+            f"{ours.names[int(ours.labels[0])]} alone; add another"
+        )
     total = len(ours) + len(theirs)
     used = total if n is None else n
     if used > total:
@@ -112,7 +153,8 @@ DATASETS: dict[str, Callable[[str, int, int | None], Splits]] = {
     "idx": _load_idx,
     "npz": _load_npz,
     "images": _load_images,
+    "csv": _load_csv,
 }
 
-_PLACES = {"idx": "FOLDER", "npz": "FILE", "images": "FOLDER"}
+_PLACES = {"idx": "FOLDER", "npz": "FILE", "images": "FOLDER", "csv": "FILE"}
 """What follows the colon, where data have to be found first."""

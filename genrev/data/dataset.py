@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genrev.checks import check_seed
 from genrev.errors import ArgumentError
+from genrev.space import InputSpace
 
 # Without it, split(xo(n, seed=0), seed=0) would shuffle with the very random bits that drew the letters.
 _SPLIT_SALT = 0x5B1175
@@ -17,12 +18,14 @@ _SPLIT_SALT = 0x5B1175
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Inputs with their labels and the names of the classes.
+    """Inputs with their labels, the names of the classes, and the space that the inputs live in.
 
     Args:
-        inputs: float32, shape `(n, *input_shape)`, n >= 1, every value in [0, 1].
+        inputs: float32, shape `(n, *input_shape)`, n >= 1, every value in the space.
         labels: int64, shape `(n,)`, each in `range(len(names))`.
         names: one name a class, all different.
+        space: shape and bounds of an input; if not given, every value is in [0, 1], as pixels are. For features in
+            units of their own see `genrev.data.features.box`.
 
     Raises:
         ArgumentError: a shape, type or range is another.
@@ -37,9 +40,14 @@ class Dataset:
     inputs: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    # Never None once it is made; before that nobody knows the shape of the unit box.
+    space: InputSpace = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         _check_inputs(self.inputs)
+        if self.space is None:
+            object.__setattr__(self, "space", InputSpace(tuple(self.inputs.shape[1:]), 0.0, 1.0))
+        _check_space(self.inputs, self.space)
         _check_labels(self.labels, len(self.inputs), self.names)
 
     def __len__(self) -> int:
@@ -77,7 +85,7 @@ class Dataset:
                 f"expected indices in [{-len(self)}, {len(self) - 1}], got {low} to {high}; the set has {len(self)} "
                 "examples, leave out those beyond it"
             )
-        return Dataset(self.inputs[index], self.labels[index], self.names)
+        return Dataset(self.inputs[index], self.labels[index], self.names, self.space)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +99,7 @@ class Splits:
         reference: held out; what coverage is measured against.
 
     Raises:
-        ArgumentError: the parts differ in input shape or class names.
+        ArgumentError: the parts differ in input shape, input space or class names.
 
     Disjointness is the maker's duty: `split` and `load_splits` keep it.
 
@@ -108,12 +116,19 @@ class Splits:
     reference: Dataset
 
     def __post_init__(self) -> None:
-        kinds = [(tuple(p.inputs.shape[1:]), p.names) for p in (self.train, self.judge, self.targets, self.reference)]
+        parts = (self.train, self.judge, self.targets, self.reference)
+        kinds = [(part.space.shape, part.names) for part in parts]
         for kind in kinds[1:]:
             if kind != kinds[0]:
                 raise ArgumentError(
                     f"expected four parts of one input shape and one tuple of class names, got {kinds[0]} and {kind}; "
                     "cut them from the same data"
+                )
+        spaces = [part.space for part in parts]
+        for space in spaces[1:]:
+            if not (torch.equal(space.low, spaces[0].low) and torch.equal(space.high, spaces[0].high)):
+                raise ArgumentError(
+                    f"expected four parts of one input space, got {spaces[0]} and {space}; cut them from the same data"
                 )
 
 
@@ -200,9 +215,21 @@ def _check_inputs(inputs: Tensor) -> None:
             f"expected inputs as a float32 tensor of shape (n, *input_shape) with n at least 1, got {got}; "
             "convert them with torch.as_tensor(..., dtype=torch.float32)"
         )
-    low, high = (float(bound) for bound in inputs.aminmax())
-    if not (low >= 0 and high <= 1):
-        raise ArgumentError(f"expected inputs in [0, 1], got {low:g} to {high:g}; scale them first (pixels: / 255)")
+
+
+def _check_space(inputs: Tensor, space: InputSpace) -> None:
+    if not isinstance(space, InputSpace) or space.shape != inputs.shape[1:]:
+        got = f"{space.shape}" if isinstance(space, InputSpace) else type(space).__name__
+        raise ArgumentError(
+            f"expected the InputSpace of inputs {tuple(inputs.shape[1:])}, got {got}; give their shape and bounds"
+        )
+    if not bool((space.contains(inputs) & inputs.isfinite()).all()):
+        low, high = (float(bound) for bound in inputs.aminmax())
+        bounds = f"in [{space.low.min():g}, {space.high.max():g}]" if space.alike else f"within {space}"
+        raise ArgumentError(
+            f"expected inputs {bounds}, got {low:g} to {high:g}; scale them first (pixels: / 255), or give the space "
+            "that they live in"
+        )
 
 
 def _check_labels(labels: Tensor, n: int, names: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from genrev.data.dataset import Dataset
+from genrev.data.features import as_features, box
+from genrev.data.labels import check_classes
 from genrev.errors import FileError
 from genrev.numpy_files import npz_names, read_npz
 
@@ -22,10 +25,13 @@ def npz(path: str | Path) -> tuple[Dataset, ...]:
     Args:
         path: a file with the arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`; others are left alone.
             Inputs `(n, *input_shape)` are numbers in [0, 1], or bytes, which are divided by 255; `(n, rows, columns)`
-            are images of one channel. Labels `(n,)` are the numbers 0, 1, 2, ... or names.
+            are images of one channel; `(n, features)` may have units of their own. Labels `(n,)` are the numbers
+            0, 1, 2, ... or names.
 
     Returns:
         One data set, or two, for training and for tests, with the same classes: numbers in their order, names sorted.
+        Features of which one lies outside [0, 1] live in the box from each one's least to its greatest value in the
+        file.
 
     Raises:
         FileError: the file is missing, damaged, holds pickled objects, lacks an array, or an array is not as above.
@@ -42,19 +48,39 @@ def npz(path: str | Path) -> tuple[Dataset, ...]:
     arrays = _read(path)
     if set(arrays) == set(_ONE):
         classes, numbers = _classes(arrays["y"], "y", path)
-        names = tuple(map(str, classes))
-        return (Dataset(_inputs(arrays["x"], "x", len(numbers), path), numbers, names),)
+        return tuple(_datasets({"x": arrays["x"]}, [numbers], tuple(map(str, classes)), path))
     classes, numbers = _classes(arrays["y_train"], "y_train", path)
-    names = tuple(map(str, classes))
-    train = Dataset(_inputs(arrays["x_train"], "x_train", len(numbers), path), numbers, names)
-    numbers = _known(arrays["y_test"], classes, path)
-    test = Dataset(_inputs(arrays["x_test"], "x_test", len(numbers), path), numbers, names)
-    if test.inputs.shape[1:] != train.inputs.shape[1:]:
+    labels = [numbers, _known(arrays["y_test"], classes, path)]
+    inputs = {name: arrays[name] for name in ("x_train", "x_test")}
+    return tuple(_datasets(inputs, labels, tuple(map(str, classes)), path))
+
+
+def _datasets(
+    inputs: Mapping[str, np.ndarray], labels: Sequence[Tensor], names: tuple[str, ...], path: Path
+) -> list[Dataset]:
+    """Return a data set for each array of inputs, all of them in one space."""
+    for (name, x), numbers in zip(inputs.items(), labels, strict=True):
+        _check_kind(name, x, len(numbers), path)
+    shapes = {name: x.shape[1:] for name, x in inputs.items()}
+    if len(set(shapes.values())) > 1:
         raise FileError(
-            f"expected inputs of one shape, got {tuple(train.inputs.shape[1:])} in x_train and "
-            f"{tuple(test.inputs.shape[1:])} in x_test of {path}; save both in the same shape"
+            f"expected inputs of one shape, got {' and '.join(f'{shape} in {name}' for name, shape in shapes.items())} "
+            f"of {path}; save both in the same shape"
         )
-    return train, test
+    if _own_units(inputs.values()):
+        # Both together, so that what one of them alone would blur or leave out is seen.
+        joined = as_features(np.concatenate(list(inputs.values())), lambda column: f"feature {column}", path)
+        parts, space = joined.split([len(x) for x in inputs.values()]), box(joined)
+        return [Dataset(x.clone(), y, names, space) for x, y in zip(parts, labels, strict=True)]
+    return [Dataset(_pixels(x, name, path), y, names) for (name, x), y in zip(inputs.items(), labels, strict=True)]
+
+
+def _own_units(inputs: Iterable[np.ndarray]) -> bool:
+    """Return whether inputs are features with units of their own, and no pixels."""
+    inputs = list(inputs)
+    if any(x.ndim != 2 or x.dtype == np.uint8 for x in inputs):
+        return False
+    return not all(x.min() >= 0 and x.max() <= 1 for x in inputs)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -69,7 +95,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     return read_npz(path, wanted)
 
 
-def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:
+def _check_kind(name: str, x: np.ndarray, labels: int, path: Path) -> None:
     if x.dtype.kind not in "biuf" or x.ndim < 2 or x.size == 0:
         raise FileError(
             f"expected {name} as numbers of shape (n, *input_shape), got {x.dtype} of shape {x.shape} in {path}; "
@@ -79,6 +105,9 @@ def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:
         raise FileError(
             f"expected as many inputs as labels, got {len(x)} in {name} and {labels} labels in {path}; save both anew"
         )
+
+
+def _pixels(x: np.ndarray, name: str, path: Path) -> Tensor:
     low, high = (float(bound) for bound in (x.min(), x.max()))
     if x.dtype != np.uint8 and not (low >= 0 and high <= 1):
         raise FileError(
@@ -95,14 +124,7 @@ def _inputs(x: np.ndarray, name: str, labels: int, path: Path) -> Tensor:
 def _classes(y: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, Tensor]:
     """Return the labels of the classes, sorted, and the number of every label's class."""
     values, numbers = np.unique(_labels(y, name, path), return_inverse=True)
-    if values.dtype.kind in "iu" and (values[0] != 0 or values[-1] != len(values) - 1):
-        raise FileError(
-            f"expected the labels in {name} to be 0 to {len(values) - 1} without a gap, got "
-            f"{', '.join(map(str, values[:12]))}{' ...' if len(values) > 12 else ''} in {path}; "
-            "number the classes anew, or give names"
-        )
-    if len(values) < 2:
-        raise FileError(f"expected at least two classes in {name}, got {values[0]} alone in {path}; add another")
+    check_classes(values.tolist(), name, path)
     return values, torch.from_numpy(numbers.astype(np.int64))
 
 

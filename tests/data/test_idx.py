@@ -169,6 +169,14 @@ def test_load_splits_refuses_more_examples_than_there_are(tmp_path: Path):
         load_splits(f"idx:{tmp_path}", n=11)
 
 
+def test_load_splits_refuses_a_single_class(tmp_path: Path):
+    write(tmp_path, "train", 60)
+    write(tmp_path, "t10k", 20)
+    (tmp_path / LABELS).write_bytes(encode(torch.full((60,), 7)))
+    with pytest.raises(ArgumentError, match=r"expected at least two classes among the training .*, got 7 alone"):
+        load_splits(f"idx:{tmp_path}")
+
+
 def test_load_splits_asks_for_the_folder():
     with pytest.raises(ArgumentError, match='expected "idx:FOLDER", got "idx" without a folder'):
         load_splits("idx")

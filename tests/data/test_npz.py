@@ -16,6 +16,7 @@ from genrev.data import load_splits, npz
 from genrev.errors import ArgumentError, FileError
 
 X, Y = np.linspace(0, 1, 24).reshape(6, 4), np.array([0, 1, 2, 0, 1, 2])
+IMAGES = X.reshape(6, 2, 2)
 
 
 def write(folder: Path, **arrays: Any) -> Path:
@@ -76,7 +77,33 @@ def test_other_arrays_are_left_alone(tmp_path: Path):
     assert len(npz(write(tmp_path, x=X, y=Y, x_train=X, comment="mine"))) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, ">f8"])
+def test_features_keep_their_units_and_live_in_the_box_that_they_span(tmp_path: Path, dtype: Any):
+    x = (np.arange(24).reshape(6, 4) - 3) * [1, 10, 100, 0] + [0, 0, 0, 7]
+    (data,) = npz(write(tmp_path, x=x.astype(dtype), y=Y))
+    np.testing.assert_array_equal(data.inputs.numpy(), x.astype(np.float32))
+    np.testing.assert_array_equal(data.space.low.numpy(), x.min(0))
+    np.testing.assert_array_equal(data.space.high.numpy(), x.max(0))
+
+
+def test_features_for_tests_share_the_box_of_those_for_training(tmp_path: Path):
+    train, test = npz(write(tmp_path, x_train=X, y_train=Y, x_test=5 * X - 1, y_test=Y))
+    assert train.space is test.space
+    np.testing.assert_array_equal(train.space.low.numpy(), (5 * X - 1).min(0).astype(np.float32))
+    load_splits(f"npz:{write(tmp_path, x_train=X, y_train=Y, x_test=5 * X - 1, y_test=Y)}")
+
+
+def test_vectors_in_the_unit_box_stay_in_it(tmp_path: Path):
+    (data,) = npz(write(tmp_path, x=X / 2, y=Y))
+    assert (float(data.space.low.max()), float(data.space.high.min())) == (0.0, 1.0)
+
+
 # What is cut from it
+
+
+def test_a_class_too_small_for_four_parts_is_refused(tmp_path: Path):
+    with pytest.raises(ArgumentError, match=r"expected at least 4 examples of each class, .* got 2 of '0'"):
+        load_splits(f"npz:{write(tmp_path, x=X, y=Y)}")
 
 
 def test_one_set_is_cut_into_four_parts(tmp_path: Path):
@@ -112,10 +139,15 @@ def test_load_splits_asks_for_the_file():
         ({"x": X[:, :0], "y": Y}, r"got float64 of shape \(6, 0\)"),
         ({"x": X * 1j, "y": Y}, "got complex128"),
         ({"x": X.astype(str), "y": Y}, "expected x as numbers"),
-        ({"x": 300 * X, "y": Y}, r"expected x in \[0, 1\], or bytes from 0 to 255, got 0 to 300"),
-        ({"x": X - 1, "y": Y}, "got -1 to 0"),
-        ({"x": np.where(X > 0.9, np.nan, X), "y": Y}, "got nan to nan"),
-        ({"x": X + np.inf, "y": Y}, "got inf to inf"),
+        ({"x": 300 * IMAGES, "y": Y}, r"expected x in \[0, 1\], or bytes from 0 to 255, got 0 to 300"),
+        ({"x": IMAGES - 1, "y": Y}, "got -1 to 0"),
+        ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES), "y": Y}, "got nan to nan"),
+        ({"x": IMAGES + np.inf, "y": Y}, "got inf to inf"),
+        ({"x": np.where(X > 0.9, np.nan, X), "y": Y}, "got nan in feature 1 of example 5 in .*, counted from 0"),
+        ({"x": X + np.inf, "y": Y}, "expected finite numbers, got inf in feature 0 of example 0"),
+        ({"x": 1e16 * X, "y": Y}, r"expected values up to 1e\+15, got .* in feature 0"),
+        ({"x": 1e9 + X, "y": Y}, r"expected values that single precision tells apart, .* subtract 1e\+09"),
+        ({"x": X[:, 0:1] * [[1e-18, 2]], "y": Y}, "differ by 1e-15 or not at all, got .* in feature 0"),
         ({"x": X, "y": Y / 2}, r"expected y as whole numbers or names of shape \(n,\), got float64"),
         ({"x": X, "y": np.eye(6, 3, dtype=int)}, r"got int64 of shape \(6, 3\)"),
         ({"x": X, "y": 1 + Y}, "expected the labels in y to be 0 to 2 without a gap, got 1, 2, 3 in"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import Tensor
 
 from genrev.data import DATASETS, Dataset, Splits, cut, digits, load_splits, split, xo
+from genrev.data.features import box
 from genrev.errors import ArgumentError, UnknownNameError
+from genrev.space import InputSpace
 
 
 def numbered(n: int, classes: int = 3) -> Dataset:
@@ -176,7 +179,7 @@ def test_load_splits_gives_n_examples_the_same_for_the_same_seed(spec: str):
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"got 'digit'; did you mean 'digits'\?"):
         load_splits("digit")
-    with pytest.raises(UnknownNameError, match="npz:FILE, images:FOLDER, got 'cifar'; choose one of them"):
+    with pytest.raises(UnknownNameError, match="npz:FILE, images:FOLDER, csv:FILE, got 'cifar'; choose one of them"):
         load_splits("cifar")
     with pytest.raises(UnknownNameError, match="got '3'; choose one of them"):
         load_splits(3)
@@ -219,4 +222,45 @@ def test_a_data_set_is_printed_in_one_line():
 
 
 def test_the_table_names_every_kind_of_data():
-    assert list(DATASETS) == ["xo", "digits", "idx", "npz", "images"]
+    assert list(DATASETS) == ["xo", "digits", "idx", "npz", "images", "csv"]
+
+
+# Features in units of their own
+
+
+FEATURES = torch.tensor([[1.0, -200.0, 5.0], [3.0, 400.0, 5.0], [2.0, 0.0, 5.0]], dtype=torch.float32)
+
+
+def test_pixels_live_in_the_unit_box():
+    space = xo(4).space
+    assert space.shape == (1, 32, 32)
+    assert bool((space.low == 0).all() and (space.high == 1).all())
+
+
+def test_features_live_in_the_space_that_is_given():
+    data = Dataset(FEATURES, torch.tensor([0, 1, 1]), ("a", "b"), box(FEATURES))
+    assert data.space.low.tolist() == [1.0, -200.0, 5.0]
+    assert data.space.high.tolist() == [3.0, 400.0, 5.0]
+    assert data.take([0]).space is data.space
+
+
+@pytest.mark.parametrize(
+    "space", [InputSpace((2,)), InputSpace((3,), 0.0, 1.0), InputSpace((3,), 0.0, torch.tensor([3.0, 400, 5])), "box"]
+)
+def test_inputs_outside_their_space_are_refused(space: object):
+    with pytest.raises(ArgumentError, match="expected ") as caught:
+        Dataset(FEATURES, torch.tensor([0, 1, 1]), ("a", "b"), space)  # type: ignore[arg-type]
+    assert_one_sentence(caught.value)
+
+
+def test_inputs_that_are_not_finite_are_refused_in_a_space_without_bounds():
+    with pytest.raises(ArgumentError, match="expected inputs in"):
+        Dataset(FEATURES / 0, torch.tensor([0, 1, 1]), ("a", "b"), InputSpace((3,)))
+
+
+def test_parts_of_different_spaces_make_no_splits():
+    labels, wider = torch.tensor([0, 1, 1]), InputSpace((3,), -1000.0, 1000.0)
+    one, other = (Dataset(FEATURES, labels, ("a", "b"), space) for space in (box(FEATURES), wider))
+    with pytest.raises(ArgumentError, match="expected four parts of one input space") as caught:
+        Splits(one, one, one, other)
+    assert_one_sentence(caught.value)
