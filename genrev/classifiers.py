@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError
-from genrev.models import MLP
+from genrev.models import MLP, fold_scale
 from genrev.network import Network
-from genrev.space import InputSpace
 from genrev.training import seeded, train
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Recipe:
         batch_size: inputs a step.
         rate: learning rate of the first step.
         weight_decay: decoupled weight decay.
-        noise: standard deviation of the noise that is added to the inputs in training, in input units.
+        noise: standard deviation of the noise that is added to the inputs in training: see `train_classifier`.
 
     Example:
         >>> STANDARD["digits"].layers
@@ -97,9 +96,11 @@ def train_classifier(
     noise: float = 0.0,
     seed: int = 0,
 ) -> Network:
-    """Train a fully connected classifier on inputs in [0, 1].
+    """Train a fully connected classifier.
 
-    A last layer of softmax learns by cross-entropy, one of sigmoids by binary cross-entropy for each class.
+    A last layer of softmax learns by cross-entropy, one of sigmoids by binary cross-entropy for each class. Features in
+    units of their own are brought to mean 0 and deviation 1 for the training, and the first layer's weights take that
+    in afterwards: the network takes features as they are. One that never varies in the data it does not look at.
 
     Args:
         dataset: inputs ``(n, *input_shape)`` and their labels.
@@ -110,11 +111,12 @@ def train_classifier(
         batch_size: inputs a step.
         rate: learning rate of the first step; falls to zero along a half cosine.
         weight_decay: decoupled weight decay.
-        noise: standard deviation of the noise that is added to the inputs in training, in input units.
+        noise: standard deviation of the noise that is added to the inputs in training: in input units for inputs in
+            [0, 1], else in standard deviations of each feature.
         seed: non-negative integer: all randomness comes from it.
 
     Returns:
-        The network, in the inputs' own precision.
+        The network, on the data's space, in the inputs' own precision.
 
     Raises:
         ArgumentError: the widths do not fit the data, or the last activation gives no probabilities.
@@ -132,7 +134,7 @@ def train_classifier(
         raise ArgumentError(
             f"expected a Dataset, got {type(dataset).__name__}; write genrev.data.Dataset(inputs, labels, names)"
         )
-    space, seed = InputSpace(tuple(dataset.inputs.shape[1:]), 0.0, 1.0), check_seed(seed)
+    space, seed = dataset.space, check_seed(seed)
     _check_widths(layers, space.size, len(dataset.names))
     with seeded(seed):
         module = MLP(layers, activation).to(dataset.inputs.dtype)
@@ -142,9 +144,11 @@ def train_classifier(
             f"expected a last activation of {' or '.join(_LOSSES)}, got {last!r}; a class needs a share"
         )
     logits: nn.Module = module[:-1]
+    scale = _standard_scale(dataset)
+    inputs = dataset.inputs if scale is None else (dataset.inputs - scale[0]) * scale[1]
 
     def loss(rows: Tensor) -> Tensor:
-        x = dataset.inputs[rows]
+        x = inputs[rows]
         return _LOSSES[last](logits(x + noise * torch.randn_like(x) if noise else x), dataset.labels[rows])
 
     # Every example teaches: the schedule ends at rate zero, and what is held out is measured elsewhere.
@@ -160,7 +164,22 @@ def train_classifier(
         seed=seed,
         label="network",
     )
+    if scale is not None:
+        fold_scale(module[1], *(part.flatten() for part in scale))
     return Network(module, space=space)
+
+
+def _standard_scale(dataset: Dataset) -> tuple[Tensor, Tensor] | None:
+    """Return what to subtract from features and what to multiply them with then, ``input_shape``; None for pixels."""
+    space, inputs = dataset.space, dataset.inputs
+    if bool((space.low == 0).all() and (space.high == 1).all()):
+        return None
+    values = inputs.double()
+    deviation = values.std(0, correction=0)
+    # Rounding may give a constant a deviation.
+    varies = values.amax(0) > values.amin(0)
+    factor = torch.where(varies, 1 / torch.where(varies, deviation, 1.0), 0.0)
+    return values.mean(0).to(inputs), factor.to(inputs)
 
 
 def accuracy(network: Network, dataset: Dataset) -> float:

@@ -48,7 +48,7 @@ class Judge:
 
     @classmethod
     @called_as()
-    def fit(cls, inputs: Tensor, labels: Tensor, *, seed: int = 0) -> Judge:
+    def fit(cls, inputs: Tensor, labels: Tensor, *, standardise: bool = False, seed: int = 0) -> Judge:
         """Train a support vector machine with Gaussian kernel on inputs that are kept for the judge.
 
         Of more than 10,000 inputs it sees 10,000, each label in proportion, so that it takes well under a minute.
@@ -56,6 +56,8 @@ class Judge:
         Args:
             inputs: ``(n, *shape)``, finite; n >= 2.
             labels: ``(n,)`` integers of at least 0, two or more of them different.
+            standardise: whether to bring each value to mean 0 and deviation 1 first: for features in units of their
+                own; pixels share one.
             seed: decides which of very many inputs are seen, and nothing else.
 
         Returns:
@@ -72,13 +74,16 @@ class Judge:
             >>> judge.labels(torch.tensor([[0.2], [0.7]])).tolist()
             [0, 1]
         """
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
 
         inputs, labels = _checked(inputs, labels, seed)
         seen = _subset(labels, _MOST_INPUTS, seed)
         # C = 10 and this gamma read handwritten digits near the best that any choice does, whatever the pixels' scale.
         machine = SVC(C=10.0, kernel="rbf", gamma="scale")
-        return cls(machine.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy()))
+        classifier = make_pipeline(StandardScaler(), machine) if standardise else machine
+        return cls(classifier.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy()))
 
     def labels(self, x: Tensor) -> Tensor:
         """Return what each input looks like.

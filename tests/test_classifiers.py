@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from genrev.classifiers import STANDARD, accuracy, train_classifier
-from genrev.data import DATASETS, load_splits, xo
+from genrev.data import DATASETS, Dataset, load_splits, xo
+from genrev.data.features import box
 from genrev.errors import ArgumentError, UnknownNameError
 
 LETTERS = xo(60)
@@ -92,3 +93,44 @@ def test_a_last_activation_without_probabilities_is_refused():
 def test_an_unknown_activation_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean 'sigmoid'"):
         train_classifier(LETTERS, layers=(1024, 8, 2), activation="sigmoidd")
+
+
+# Features in units of their own
+
+
+def features(n: int = 200, seed: int = 0) -> Dataset:
+    """Two classes of three values, of very different units and places, and one that never varies."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 2
+    z = torch.randn(n, 3, generator=generator) + 2 * labels[:, None]
+    x = torch.cat([z * torch.tensor([1e-3, 1.0, 1e4]) + torch.tensor([0.0, -50.0, 3e5]), torch.full((n, 1), 7.0)], 1)
+    x = x.float()
+    return Dataset(x, labels, ("a", "b"), box(x))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", ("tanh", "softmax")])
+def test_features_are_learned_whatever_their_units(activation):
+    data = features()
+    network = train_classifier(data, layers=(4, 8, 2), activation=activation, epochs=20)
+    assert accuracy(network, data) > 0.95
+    assert network.space is data.space
+    assert network.dtype == torch.float32
+
+
+def test_units_change_nothing_that_is_learned():
+    data, factor = features(), torch.tensor([2.0**20, 0.5, 2.0**-10, 8.0]).float()
+    x = data.inputs * factor
+    other = Dataset(x, data.labels, data.names, box(x))
+    one, two = (train_classifier(each, layers=(4, 8, 2), activation="sigmoid", epochs=5) for each in (data, other))
+    torch.testing.assert_close(one.evaluate(data.inputs), two.evaluate(x), rtol=0, atol=1e-5)
+
+
+def test_what_never_varies_is_not_looked_at():
+    data = features()
+    network = train_classifier(data, layers=(4, 8, 2), activation="sigmoid", epochs=3)
+    moved = data.inputs.clone()
+    moved[:, 3] = -1e6
+    assert torch.equal(network.evaluate(moved), network.evaluate(data.inputs))
+    constant = Dataset(data.inputs[:, 3:], data.labels, data.names, box(data.inputs[:, 3:]))
+    network = train_classifier(constant, layers=(1, 4, 2), activation="sigmoid", epochs=3)
+    assert bool(network.evaluate(constant.inputs).isfinite().all())

@@ -251,3 +251,20 @@ def test_its_repr_names_the_classifier() -> None:
 def test_importing_judge_and_metrics_does_not_import_scikit_learn() -> None:
     code = "import sys, genrev.judge, genrev.metrics; sys.exit(bool({'sklearn', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_judge_that_standardises_reads_features_whatever_their_units():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(200) % 2
+    x = torch.randn(200, 3, generator=generator) + torch.stack([3 * labels, 0 * labels, 0 * labels], 1)
+    x[:, 2] = 7
+    units = torch.tensor([1e-3, 1e6, 1.0])
+    plain, raw, blind = (
+        Judge.fit(each[:100], labels[:100], standardise=standardise)
+        for each, standardise in ((x, True), (x * units, True), (x * units, False))
+    )
+    assert torch.equal(raw.labels(x[100:] * units), plain.labels(x[100:]))
+    right, chance = ((each.labels(x[100:] * units) == labels[100:]).double().mean() for each in (raw, blind))
+    assert right > 0.85 > 0.7 > chance
+    with pytest.raises(ArgumentError, match="expected inputs of 3 values each, got 2"):
+        raw.labels(x[:, :2])

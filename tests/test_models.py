@@ -13,7 +13,7 @@ from sentences import assert_one_sentence
 from torch import nn
 
 from genrev.errors import ArgumentError, UnknownNameError
-from genrev.models import ACTIVATIONS, MLP, mlp_from_weights, weights_from
+from genrev.models import ACTIVATIONS, MLP, fold_scale, mlp_from_weights, weights_from
 from genrev.network import Network
 from genrev.space import InputSpace
 
@@ -227,3 +227,23 @@ def test_what_fits_neither_way_is_left_to_the_builder() -> None:
     (first, second), biases = arrays(4, 3, 2)
     with pytest.raises(ArgumentError, match="expected layer 2 to have weights"):
         mlp_from_weights(*weights_from(named([first, second[:, :2]], biases)))
+
+
+# A scale that is folded into the first layer
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+def test_a_folded_network_gives_what_scaling_first_gives(dtype: torch.dtype, atol: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    deviation = torch.tensor([1e-4, 1.0, 1e5, 3.0])
+    centre, factor = 50 * deviation * torch.randn(4, generator=generator), 1 / deviation
+    factor[3] = 0
+    x = centre + deviation * torch.randn(100, 4, generator=generator)
+    model = MLP((4, 8, 3), ("tanh", "softmax"))
+    expected = model((x - centre) * factor)
+    model = model.to(dtype)
+    fold_scale(model[1], centre, factor)
+    assert model[1].weight.dtype == dtype
+    assert bool((model[1].weight[:, 3] == 0).all())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    torch.testing.assert_close(model(x.to(dtype)).double(), expected, rtol=0, atol=atol)

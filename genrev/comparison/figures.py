@@ -11,6 +11,7 @@ from torch import Tensor
 from genrev.inverter import Inversion, Outcome
 from genrev.judge import Judge
 from genrev.metrics import agreement, diversity, nearest_distance, prdc
+from genrev.space import InputSpace
 
 NEIGHBOURS = 5
 """The k of coverage and recall."""
@@ -30,7 +31,8 @@ class Row:
         coverage: of the reference inputs, in [0, 1]; see `genrev.metrics.prdc`.
         recall: likewise.
         novelty: median distance to the nearest training input, over that of the held-out inputs.
-        diversity: mean distance between samples of a target, in input units; 0 where a method repeats its answer.
+        diversity: mean distance between samples of a target; 0 where a method repeats its answer. It is in input units;
+            where these differ from value to value, every distance counts each in widths of its bounds.
         fit_seconds: what learning took, parts of a wrapper included.
         milliseconds_per_sample: wall time of an input drawn.
 
@@ -104,15 +106,26 @@ class Bench:
         reference: ``(m, *input_shape)``.
         training: ``(t, *input_shape)``.
         typical: median distance of a held-out input to its nearest training input.
+        unit: ``input_shape``: what distances count each value in; None for input units. The reference and the training
+            inputs are in it already.
     """
 
     classes: Tensor | None
     reference: Tensor
     training: Tensor
     typical: float | None
+    unit: Tensor | None = None
 
     @classmethod
-    def of(cls, inputs: Tensor, reference: Tensor, training: Tensor, classes: Tensor, judge: Judge | None) -> Bench:
+    def of(
+        cls,
+        inputs: Tensor,
+        reference: Tensor,
+        training: Tensor,
+        classes: Tensor,
+        judge: Judge | None,
+        space: InputSpace,
+    ) -> Bench:
         """Return what answers for held-out inputs are measured against.
 
         Args:
@@ -121,9 +134,12 @@ class Bench:
             training: ``(t, *input_shape)``.
             classes: ``(n,)`` integers that the targets ask for, -1 for none.
             judge: an independent classifier, or None.
+            space: of the inputs.
         """
-        typical = quantile(nearest_distance(inputs.cpu(), training.cpu()), 0.5)
-        return cls(None if judge is None else classes.cpu(), reference.cpu(), training.cpu(), typical)
+        unit = None if space.alike else space.unit
+        inputs, reference, training = (_counted(x.cpu(), unit) for x in (inputs, reference, training))
+        typical = quantile(nearest_distance(inputs, training), 0.5)
+        return cls(None if judge is None else classes.cpu(), reference, training, typical, unit)
 
     def row(self, name: str, answer: Answer) -> Row:
         """Return the figures of an answer, without its costs.
@@ -132,7 +148,8 @@ class Bench:
             name: of the row.
             answer: for the outputs of the held-out inputs.
         """
-        coverage, recall = self._spread(answer.x[:, 0])
+        x = _counted(answer.x, self.unit)
+        coverage, recall = self._spread(x[:, 0])
         return Row(
             inverter=name,
             residual_median=quantile(answer.residual, 0.5),
@@ -142,8 +159,8 @@ class Bench:
             judge_agreement=self._agreement(answer.judged),
             coverage=coverage,
             recall=recall,
-            novelty=self._novelty(answer.x[:, 0]),
-            diversity=diversity(answer.x),
+            novelty=self._novelty(x[:, 0]),
+            diversity=diversity(x),
             fit_seconds=None,
             milliseconds_per_sample=None,
         )
@@ -163,6 +180,11 @@ class Bench:
     def _novelty(self, fake: Tensor) -> float | None:
         ours = quantile(nearest_distance(fake, self.training), 0.5)
         return None if ours is None or not self.typical else ours / self.typical
+
+
+def _counted(x: Tensor, unit: Tensor | None) -> Tensor:
+    """Return inputs in the unit that distances count in."""
+    return x if unit is None else x.double() / unit
 
 
 def asked_classes(target: Tensor, outputs: str) -> Tensor:

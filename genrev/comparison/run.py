@@ -90,7 +90,7 @@ def compare(
     typed = _Run() if asked is None else _Run.of(methods, asked, samples, seed, judge)
     run = _Run.of(methods, targets, samples, seed, judge)
 
-    bench = Bench.of(inputs, reference, training, asked_classes(targets, network.outputs), judge)
+    bench = Bench.of(inputs, reference, training, asked_classes(targets, network.outputs), judge, network.space)
     answers = {"real": _real(inputs, targets, judge), **run.answers}
     costs = {name: _costs(inverter, run.seconds[name], run.answers[name]) for name, inverter in inverters.items()}
     low, high = _range(network, training)

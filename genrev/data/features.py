@@ -64,17 +64,17 @@ def as_features(values: np.ndarray, title: Callable[[int], str], path: Path) -> 
         )
     low, high = values.min(0), values.max(0)
     largest, width = np.maximum(np.abs(low), np.abs(high)), high - low
-    for column in np.flatnonzero(largest > _LARGEST):
+    for column in np.flatnonzero(largest > _LARGEST).tolist():
         raise FileError(
             f"expected values up to {_LARGEST:g}, got {largest[column]:g} in {title(column)} of {path}; take another "
             "unit"
         )
-    for column in np.flatnonzero((width > 0) & (width < 1 / _LARGEST)):
+    for column in np.flatnonzero((width > 0) & (width < 1 / _LARGEST)).tolist():
         raise FileError(
             f"expected values that differ by {1 / _LARGEST:g} or not at all, got {width[column]:g} in {title(column)} "
             f"of {path}; take another unit"
         )
-    for column in np.flatnonzero((width > 0) & (width < _FINEST * largest)):
+    for column in np.flatnonzero((width > 0) & (width < _FINEST * largest)).tolist():
         raise FileError(
             f"expected values that single precision tells apart, got {low[column]:.9g} to {high[column]:.9g} in "
             f"{title(column)} of {path}; subtract {low[column]:.6g} from it first"

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,7 +164,8 @@ class _Sheet:
                 f"{self.path}; put the label last"
             )
         # Python refuses to read whole numbers of thousands of digits.
-        values = {label: int(label.partition(".")[0][:_DIGITS]) for label in numbers} or {word: word for word in words}
+        values: dict[str, Any] = {label: int(label.partition(".")[0][:_DIGITS]) for label in numbers}
+        values |= {word: word for word in words}
         classes = sorted(set(values.values()))
         check_classes(classes, title, self.path)
         places = {value: number for number, value in enumerate(classes)}

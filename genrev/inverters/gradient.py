@@ -55,8 +55,9 @@ class GradientInverter(Inverter):
         equation = Equation(self.network, problem.target, problem.tolerance)
         shape = self.network.space.shape
         # A value that never varies in the data may still have to move.
-        scale = self._scale(problem.target).flatten()
-        scale = scale.clamp(min=0.1 * float(scale.max()))
+        unit = self.network.space.unit.to(problem.target).flatten()
+        share = self._scale(problem.target).flatten() / unit
+        scale = unit * share.clamp(min=0.1 * float(share.max()))
         search = adam(
             rows_of(equation, shape),
             self._starts(problem).flatten(1),

@@ -109,7 +109,7 @@ class Course(Generic[Model]):
         seed: int,
     ) -> None:
         outputs = network.evaluate(inputs)
-        self.units, self._seed = Units.fit(inputs), seed
+        self.units, self._seed = Units.fit(inputs, network.space), seed
         with seeded(seed, inputs.device):
             self.members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
             self.conditions = Conditions(network, outputs[self.members], tolerance)

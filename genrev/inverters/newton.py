@@ -18,6 +18,9 @@ from genrev.solvers.jacobian import Function
 
 METRICS = ("identity", "variance")
 
+_FINEST = 1e-24
+"""The least weight of a value in a metric, to which single precision can still add."""
+
 _TRUST = 0.5
 """How far a step from a start may depart from what its linear model foresaw, as a share of the change foreseen: a step
 that leaps over saturated units lands on an input that has nothing to do with the start."""
@@ -34,7 +37,7 @@ class NewtonInverter(Inverter):
         network: the network to invert.
         tolerance: the residual that counts as met, in output units.
         metric: what a short way is: "identity", or "variance", where inputs that vary more in the data (after `fit`)
-            move more freely.
+            move more freely. Either counts each value in widths of its bounds where these differ.
         steps: how many steps to try at most, in each search.
         shortest: how many rounds of shortening to try, from a start; 0 for none.
         restarts: how often a search that stalls begins again elsewhere: around the start, or the mean of the data.
@@ -137,11 +140,14 @@ class NewtonInverter(Inverter):
         return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps, alike=equation.alike)
 
     def _metric(self, like: Tensor) -> Tensor:
+        unit = self.network.space.unit.flatten()
+        # A step in widths of the bounds, where these differ: the range of the largest is 1.
+        weight = (unit / unit.max()).square().clamp(min=_FINEST).to(like)
         if self.metric == "identity" or self.data is None:
-            return torch.ones(self.network.space.size, dtype=like.dtype, device=like.device)
-        variance = self.data.variance.flatten()
+            return weight
+        variance = self.data.variance.flatten() / unit.to(like).square()
         # Values that never vary in the data may still have to move: a little is left to them.
-        return (variance / variance.max()).clamp(min=1e-4)
+        return weight * (variance / variance.max()).clamp(min=1e-4)
 
 
 def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:
@@ -155,6 +161,8 @@ def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:
     free = torch.ones(len(problem), space.size, dtype=torch.bool, device=like.device)
     if problem.known is not None:
         free = problem.known.isnan().flatten(1)
+    # One whose bounds are the same can't move either, and has no say in how the others do.
+    free = free & (space.high > space.low).flatten().to(free.device)
     return {"low": space.low.to(like).flatten(), "high": space.high.to(like).flatten(), "free": free}
 
 

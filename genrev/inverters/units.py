@@ -1,8 +1,14 @@
-"""The scale that a decoder draws in: inputs less their mean, in units of the spread of all their values."""
+"""The scale that a decoder draws in: inputs less their mean, in units of the spread of all their values, or of each."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from genrev.space import InputSpace
+
+_LEAST = 0.01
+"""The least spread of a value, in widths of its bounds."""
 
 
 class Units:
@@ -10,12 +16,13 @@ class Units:
 
     Args:
         centre: ``(size,)``: the mean input.
-        unit: ``()``, positive: the spread of all values.
+        unit: ``()`` or ``(size,)``, positive: the spread of all values, or of each.
         shape: of one input.
 
     Example:
         >>> import torch
-        >>> units = Units.fit(torch.tensor([[[1.0], [2.0]], [[3.0], [8.0]]]))
+        >>> from genrev.space import InputSpace
+        >>> units = Units.fit(torch.tensor([[[1.0], [2.0]], [[3.0], [8.0]]]), InputSpace((2, 1)))
         >>> units.inputs(units.of(torch.ones(1, 2, 1))).tolist()
         [[[1.0], [1.0]]]
     """
@@ -24,14 +31,19 @@ class Units:
         self.centre, self.unit, self.shape = centre, unit, shape
 
     @classmethod
-    def fit(cls, inputs: Tensor) -> Units:
-        """Return the scale of some inputs.
+    def fit(cls, inputs: Tensor, space: InputSpace) -> Units:
+        """Return the scale of some inputs: one for all values where they are alike, else one for each.
 
         Args:
             inputs: ``(n, *shape)``, n >= 2, not all the same.
+            space: that they live in.
         """
         flat = inputs.flatten(1)
-        return cls(flat.mean(0), flat.std(), tuple(inputs.shape[1:]))
+        if space.alike:
+            return cls(flat.mean(0), flat.std(), space.shape)
+        spread, width = flat.std(0), space.unit.flatten().to(flat)
+        # What hardly ever varies would be a number beyond all others when it does.
+        return cls(flat.mean(0), torch.maximum(spread, _LEAST * width), space.shape)
 
     def of(self, inputs: Tensor) -> Tensor:
         """Return values of unit scale, ``(rows, size)``.

@@ -121,6 +121,28 @@ def mlp_from_weights(
     return model
 
 
+def fold_scale(layer: nn.Linear, centre: Tensor, factor: Tensor) -> None:
+    """Have a layer that was trained on (x - centre) * factor give the same of x itself.
+
+    Args:
+        layer: whose weights are changed.
+        centre: ``(in_features,)``.
+        factor: ``(in_features,)``; 0 where the layer is not to look at a value.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> before = layer((torch.tensor([[250.0]]) - 200) * 0.01)
+        >>> fold_scale(layer, torch.tensor([200.0]), torch.tensor([0.01]))
+        >>> torch.allclose(layer(torch.tensor([[250.0]])), before, atol=1e-5)
+        True
+    """
+    # In double precision, because what a far centre adds to the bias nearly cancels in use.
+    with torch.no_grad():
+        weight = layer.weight.double() * factor.double()
+        layer.bias.copy_(layer.bias.double() - weight @ centre.double())
+        layer.weight.copy_(weight)
+
+
 def weights_from(arrays: Mapping[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the weights and biases of a network, in order, from arrays named W1, b1, W2, b2, ...
 
