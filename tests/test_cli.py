@@ -164,10 +164,8 @@ def test_methods_that_can_not_be_built_are_refused_with_what_was_meant(methods, 
 @pytest.mark.parametrize("data", ["digit", "digitz"])
 def test_unknown_data_are_refused_with_all_and_the_nearest_and_nothing_is_left(data, capsys):
     said = refused(capsys, "compare", "--data", data)
-    assert (
-        f"expected data of xo, digits, idx:FOLDER, npz:FILE, images:FOLDER, got {data!r}; did you mean 'digits'?"
-        in said
-    )
+    known = "xo, digits, idx:FOLDER, npz:FILE, images:FOLDER, csv:FILE"
+    assert f"expected data of {known}, got {data!r}; did you mean 'digits'?" in said
     assert os.listdir() == []
 
 
