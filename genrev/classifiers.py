@@ -159,6 +159,7 @@ def train_classifier(
         validation=0.0,
         seed=seed,
         label="network",
+        data={"inputs": dataset.inputs, "labels": dataset.labels},
     )
     return Network(module, space=space)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genrev.checks import called_as
 from genrev.errors import ArgumentError
+from genrev.progress import progress
 
 _MOST_INPUTS = 10_000
 _ROWS = 1024
@@ -78,7 +79,10 @@ class Judge:
         seen = _subset(labels, _MOST_INPUTS, seed)
         # C = 10 and this gamma read handwritten digits near the best that any choice does, whatever the pixels' scale.
         machine = SVC(C=10.0, kernel="rbf", gamma="scale")
-        return cls(machine.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy()))
+        with progress("judge", 1, unit="fit") as advance:
+            machine.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy())
+            advance()
+        return cls(machine)
 
     def labels(self, x: Tensor) -> Tensor:
         """Return what each input looks like.
