@@ -17,7 +17,7 @@ from genrev import CVAEInverter, load, save
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 from genrev.errors import GenrevError
-from genrev.files import read_tensors
+from genrev.files import read_tensors, remove_leftovers
 from genrev.progress import quiet
 from genrev.resume import resumable
 
@@ -65,6 +65,8 @@ class Training:
 
     def kept(self, every: float) -> None:
         """Train with a state."""
+        # Of the result, whose writing may be killed too.
+        remove_leftovers(self.result)
         with resumable(self.state, about={"data": "digits"}, every=every):
             self.plain()
 
@@ -127,7 +129,7 @@ def main() -> None:
         left = sorted({path.name for path in Path(folder).iterdir()} - {"network.safetensors", "seconds"})
         print(
             f"{kills} kills in trainings of {span:.1f} s, {found} with a state to go on from: {identical} identical "
-            f"ends, {unreadable} unreadable files, {len(left)} files left behind"
+            f"ends, {unreadable} unreadable files, {len(left)} files left behind {', '.join(left)}".rstrip()
         )
         if args.long:
             training.steps, training.hidden = args.long, 256
