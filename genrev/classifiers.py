@@ -163,6 +163,7 @@ def train_classifier(
         validation=0.0,
         seed=seed,
         label="network",
+        data={"inputs": dataset.inputs, "labels": dataset.labels},
     )
     if scale is not None:
         fold_scale(module[1], *(part.flatten() for part in scale))

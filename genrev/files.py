@@ -12,7 +12,8 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from genrev.errors import ArgumentError, FileError
@@ -80,17 +81,108 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         ...     path.read_bytes()
         b'hello'
     """
+    with _writing(path) as goal:
+        _replace(goal, data, _mode(goal))
+
+
+def expect_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no file can be written to, before the work whose result it is to hold.
+
+    Args:
+        path: as for :func:`write_bytes`; what is there stays as it is.
+
+    Raises:
+        ArgumentError: the path is none.
+        FileError: as in :func:`write_bytes`.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     expect_writable(f"{folder}/file")
+    """
+    # What is allowed is best learned by doing it.
+    with _writing(path) as goal:
+        _mode(goal)
+        with tempfile.TemporaryFile(dir=os.path.dirname(goal)):
+            pass
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what :func:`write_bytes` left beside a path when its process was killed.
+
+    Args:
+        path: of the file that was to be written; nobody may be writing it now.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     remove_leftovers(f"{folder}/file")
+    """
     check_path(path)
-    goal = ""
+    with contextlib.suppress(OSError, ValueError):
+        folder, name = os.path.split(os.path.realpath(path))
+        beginning = _temporary(name)
+        for left in os.listdir(folder):
+            if os.fsdecode(left).startswith(beginning):
+                os.unlink(os.path.join(folder, left))
+
+
+def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    r"""Add lines to the end of a text file in UTF-8, each of them whole.
+
+    A last line without an end, as a killed process leaves one, is ended first.
+
+    Args:
+        path: of a file, or free; its folder must exist. A link is followed.
+        lines: without their ends; with none of them the file is made, if it isn't there, and left as it is.
+
+    Raises:
+        ArgumentError: the path is none.
+        FileError: as in :func:`write_bytes`.
+
+    Example:
+        >>> import pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "log")
+        ...     append_lines(path, ["one"])
+        ...     append_lines(path, ["two", "three"])
+        ...     path.read_text()
+        'one\ntwo\nthree\n'
+    """
+    text = b"".join(f"{line}\n".encode() for line in lines)
+    with _writing(path) as goal:
+        _mode(goal)
+        # One unbuffered write a call, so that lines of several writers stay whole.
+        with open(goal, "a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if text and size:
+                file.seek(size - 1)
+                text = text if file.read(1) == b"\n" else b"\n" + text
+            while text:
+                text = text[file.write(text) :]
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read all that a file holds.
+
+    Args:
+        path: of a file.
+
+    Raises:
+        ArgumentError: the path is none.
+        FileError: there is no file, or it may not be read.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(f"{folder}/greeting", b"hello")
+        ...     read_bytes(f"{folder}/greeting")
+        b'hello'
+    """
+    check_path(path)
+    _expect_file(path)
     try:
-        # Replacing a link would leave the file that it points to as it was.
-        goal = os.path.realpath(path)
-        mode = _mode(goal)
-        _replace(goal, data, mode)
-    except FileError:
-        raise
+        with open(path, "rb") as file:
+            return file.read()
     except (OSError, ValueError) as error:
-        raise FileError(f"expected to write {_name(path)}, {_obstacle(os.path.dirname(goal), error)}") from error
+        raise _unreadable(path, error) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -211,6 +303,21 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(path, tensors=False)[1]
 
 
+@contextlib.contextmanager
+def _writing(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the place that a path leads to, and say in a sentence what stands in the way of writing there."""
+    check_path(path)
+    goal = ""
+    try:
+        # Replacing a link would leave the file that it points to as it was.
+        goal = os.path.realpath(os.fsdecode(path))
+        yield goal
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FileError(f"expected to write {_name(path)}, {_obstacle(os.path.dirname(goal), error)}") from error
+
+
 def _mode(path: str) -> int | None:
     """Return the permissions of the file at the path, or None where there is none."""
     try:
@@ -224,7 +331,8 @@ def _mode(path: str) -> int | None:
 
 
 def _replace(path: str, data: bytes, mode: int | None) -> None:
-    temporary = os.path.join(os.path.dirname(path), f".genrev-{secrets.token_hex(8)}.tmp")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f"{_temporary(name)}{secrets.token_hex(8)}.tmp")
     try:
         # Opened as usual, not by mkstemp, whose files nobody but the owner may read.
         with open(temporary, "xb") as file:
@@ -238,6 +346,11 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _temporary(name: str) -> str:
+    """Return what the names of a file's temporary files begin with: short, however long its own is."""
+    return f".genrev-{zlib.crc32(os.fsencode(name)):08x}-"
 
 
 def _dump(header: Mapping[str, Any]) -> str:
@@ -264,9 +377,11 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Ten
     except SafetensorError as error:
         raise _foreign(path, f"damage or another format ({_reason(error)})") from error
     except (OSError, ValueError) as error:
-        raise FileError(
-            f"expected to read {_name(path)}, got '{_reason(error)}'; check the file and its permissions"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> FileError:
+    return FileError(f"expected to read {_name(path)}, got '{_reason(error)}'; check the file and its permissions")
 
 
 def _expect_file(path: str | os.PathLike[str]) -> None:

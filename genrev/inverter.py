@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import math
 import secrets
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,8 @@ from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError, NotFittedError
 from genrev.network import Network, wrong_inputs
 from genrev.noise import Noise, target_keys
+from genrev.progress import progress
+from genrev.resume import clock
 
 _SUM_SLACK = 1e-3
 """How far typed probabilities may be from summing to one."""
@@ -377,11 +378,11 @@ class Inverter(ABC):
             ArgumentError: inputs of the wrong shape, outside the space, fewer than two, not finite or all the same.
         """
         inputs, seed = self._check_inputs(inputs), check_seed(seed)
-        began = time.perf_counter()
+        began = clock()
         with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
             summary = DataSummary.of(inputs)
             self._fit(inputs, seed)
-        self.data, self.fit_seed, self.fit_seconds = summary, seed, time.perf_counter() - began
+        self.data, self.fit_seed, self.fit_seconds = summary, seed, clock() - began
         return self
 
     @final
@@ -426,7 +427,7 @@ class Inverter(ABC):
         draws = int(samples) if traits.stochastic else 1
         with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
             problem = self._problem(wanted, start, known, draws, seed)
-            pieces = [self._answer(problem[rows]) for rows in self._chunks(len(problem))]
+            pieces = self._pieces(problem)
         return self._gather(wanted, pieces, draws, int(samples), seed)
 
     def _problem(self, target: Tensor, start: Tensor | None, known: Tensor | None, draws: int, seed: int) -> Problem:
@@ -439,6 +440,17 @@ class Inverter(ABC):
             Noise(target_keys(target, seed)),
         )
         return single.repeat(draws)
+
+    def _pieces(self, problem: Problem) -> list[Any]:
+        chunks = self._chunks(len(problem))
+        if len(chunks) == 1:
+            return [self._answer(problem)]
+        pieces = []
+        with progress(type(self).__name__, len(chunks), unit="chunk") as advance:
+            for rows in chunks:
+                pieces.append(self._answer(problem[rows]))
+                advance()
+        return pieces
 
     def _chunks(self, rows: int) -> list[slice]:
         size = self.network.rows_at_once(self._row_bytes())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genrev.checks import called_as
 from genrev.errors import ArgumentError
+from genrev.progress import progress
 
 _MOST_INPUTS = 10_000
 _ROWS = 1024
@@ -83,7 +84,10 @@ class Judge:
         # C = 10 and this gamma read handwritten digits near the best that any choice does, whatever the pixels' scale.
         machine = SVC(C=10.0, kernel="rbf", gamma="scale")
         classifier = make_pipeline(StandardScaler(), machine) if standardise else machine
-        return cls(classifier.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy()))
+        with progress("judge", 1, unit="fit") as advance:
+            classifier.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy())
+            advance()
+        return cls(classifier)
 
     def labels(self, x: Tensor) -> Tensor:
         """Return what each input looks like.

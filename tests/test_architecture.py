@@ -19,12 +19,14 @@ FLOORS = [
     ["errors"],
     ["checks"],
     ["noise", "rows", "arrays", "files", "metrics"],
+    ["progress"],
     ["space", "numpy_files"],
     ["layers"],
     ["models"],
     ["network"],
     ["solvers"],
     ["equation"],
+    ["resume"],
     ["training"],
     ["inverter"],
     ["inverters"],
@@ -107,8 +109,14 @@ def test_nothing_is_pickled_fetched_or_taken_from_torchvision(path: Path) -> Non
     roots = {name.split(".")[0] for name in imports(module)}
     assert not roots & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     assert not roots & {"torchvision", "urllib", "requests", "socket", "http"}
-    calls = {ast.unparse(node.func) for node in ast.walk(module) if isinstance(node, ast.Call)}
-    assert not calls & {"torch.load", "torch.save", "np.lib.format.read_array", "eval", "exec"}
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    if room(path) == "resume":
+        # The state of a training, whose bytes come as tensors and plain values or not at all.
+        loads = [node for node in calls if ast.unparse(node.func) == "torch.load"]
+        assert all("weights_only=True" in map(ast.unparse, node.keywords) for node in loads)
+        calls = [node for node in calls if ast.unparse(node.func) not in ("torch.load", "torch.save")]
+    forbidden = {"torch.load", "torch.save", "np.lib.format.read_array", "eval", "exec"}
+    assert not {ast.unparse(node.func) for node in calls} & forbidden
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

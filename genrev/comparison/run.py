@@ -22,6 +22,7 @@ from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.judge import Judge
 from genrev.network import Network, wrong_inputs
+from genrev.progress import progress
 
 
 @called_as("compare(network, inverters, inputs, reference=other_inputs, training=inputs_they_were_fitted_on)")
@@ -87,8 +88,8 @@ def compare(
     # Chance answers first, because it checks samples, seed and targets in no time.
     methods: dict[str, Inverter] = {"noise": noise, **inverters}
     _expect_fitted(inverters, targets)
-    typed = _Run() if asked is None else _Run.of(methods, asked, samples, seed, judge)
-    run = _Run.of(methods, targets, samples, seed, judge)
+    typed = _Run() if asked is None else _Run.of(methods, asked, samples, seed, judge, label="typed targets")
+    run = _Run.of(methods, targets, samples, seed, judge, label="held-out targets")
 
     bench = Bench.of(inputs, reference, training, asked_classes(targets, network.outputs), judge, network.space)
     answers = {"real": _real(inputs, targets, judge), **run.answers}
@@ -158,15 +159,26 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, methods: Mapping[str, Inverter], targets: Any, samples: int, seed: int, judge: Judge | None) -> _Run:
+    def of(
+        cls,
+        methods: Mapping[str, Inverter],
+        targets: Any,
+        samples: int,
+        seed: int,
+        judge: Judge | None,
+        *,
+        label: str,
+    ) -> _Run:
         answers, notes, seconds, asked = {}, {}, {}, None
-        for name, inverter in methods.items():
-            began = time.perf_counter()
-            found = inverter.reconstruct(targets, samples=samples, seed=seed)
-            seconds[name] = time.perf_counter() - began
-            answers[name], asked = Answer.of(found, judge), found.target.cpu()
-            if not isinstance(inverter, _Noise):
-                notes[name] = inverter.explain(found)
+        with progress(label, len(methods), unit="method") as advance:
+            for name, inverter in methods.items():
+                began = time.perf_counter()
+                found = inverter.reconstruct(targets, samples=samples, seed=seed)
+                seconds[name] = time.perf_counter() - began
+                answers[name], asked = Answer.of(found, judge), found.target.cpu()
+                if not isinstance(inverter, _Noise):
+                    notes[name] = inverter.explain(found)
+                advance(method=name)
         return cls(asked, answers, notes, seconds)
 
 

@@ -109,7 +109,7 @@ class Course(Generic[Model]):
         seed: int,
     ) -> None:
         outputs = network.evaluate(inputs)
-        self.units, self._seed = Units.fit(inputs, network.space), seed
+        self.units, self._inputs, self._seed = Units.fit(inputs, network.space), inputs, seed
         with seeded(seed, inputs.device):
             self.members = torch.randperm(len(inputs), device=inputs.device)[:MEMBERS]
             self.conditions = Conditions(network, outputs[self.members], tolerance)
@@ -136,6 +136,7 @@ class Course(Generic[Model]):
             weight_decay=schedule.weight_decay,
             seed=self._seed,
             label=label,
+            data={"inputs": self._inputs},
         )
 
     def learned(self, **kept: Tensor) -> Learned[Model]:
