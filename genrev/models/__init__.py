@@ -2,12 +2,24 @@
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
-
+from genrev.models.convnet import ConvNet, check_image
+from genrev.models.convolutional import UpConvDecoder
 from genrev.models.cvae import ConditionalVAE, calibrated
-from genrev.models.mlp import ACTIVATIONS, MLP, mlp_from_weights
+from genrev.models.layered import ACTIVATIONS, Layered
+from genrev.models.mlp import MLP, mlp_from_weights
 
-__all__ = ["ACTIVATIONS", "CLASSIFIERS", "MLP", "ConditionalVAE", "calibrated", "mlp_from_weights"]
+__all__ = [
+    "ACTIVATIONS",
+    "CLASSIFIERS",
+    "MLP",
+    "ConditionalVAE",
+    "ConvNet",
+    "Layered",
+    "UpConvDecoder",
+    "calibrated",
+    "check_image",
+    "mlp_from_weights",
+]
 
-CLASSIFIERS: Mapping[str, Callable[..., nn.Module]] = {"mlp": MLP}
+CLASSIFIERS: Mapping[str, Callable[..., Layered]] = {"mlp": MLP, "conv": ConvNet}
 """The networks that genrev builds itself, and so can build again from a file, by name."""
