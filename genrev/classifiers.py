@@ -193,7 +193,7 @@ def _build(
     classes: int,
 ) -> Layered:
     """Return the untrained network; two hidden layers of relu and a softmax where nothing else is said."""
-    if arch not in _HIDDEN:
+    if not isinstance(arch, str) or arch not in _HIDDEN:
         raise UnknownNameError(
             f"expected an arch of {', '.join(_HIDDEN)}, got {arch!r}"
             f"{nearest(str(arch), _HIDDEN) or '; choose one of them'}"

@@ -36,10 +36,15 @@ def row(name: str, inverter: Inverter, splits: Splits, judge: Judge, seed: int) 
     )
 
 
-def classifier(kind: str, arch: str, train: Dataset, epochs: int | None, seed: int) -> Network:
-    """Return the standard network, or a convolutional one trained alike."""
-    recipe = vars(STANDARD[kind]) | ({} if arch == "mlp" else {"arch": arch, "layers": None, "activation": None})
-    return train_classifier(train, **recipe | ({} if epochs is None else {"epochs": epochs}), seed=seed)
+def classifier(
+    kind: str, arch: str, train: Dataset, channels: list[int] | None, epochs: int | None, seed: int
+) -> Network:
+    """Return the standard network, or a convolutional one trained alike, for as many epochs as are given."""
+    recipe = vars(STANDARD[kind])
+    if arch == "conv":
+        layers = None if channels is None else (*channels, len(train.names))
+        recipe = recipe | {"arch": arch, "layers": layers, "activation": None, "epochs": epochs or recipe["epochs"]}
+    return train_classifier(train, **recipe, seed=seed)
 
 
 def main() -> None:
@@ -48,7 +53,10 @@ def main() -> None:
     options.add_argument("--n", type=int, help="how many examples in all parts together")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--targets", type=int, default=600)
-    options.add_argument("--epochs", type=int, help="of the classifiers; the standard network's if not given")
+    options.add_argument(
+        "--epochs", type=int, help="of the convolutional classifier; the standard network's if not given"
+    )
+    options.add_argument("--channels", type=int, nargs="+", help="of its convolutions; the default ones if not given")
     options.add_argument("--invert", choices=("mlp", "conv"), default="mlp", help="which classifier to invert")
     options.add_argument("--validate", action="store_true", help="measure on a part cut from the training part")
     args = options.parse_args()
@@ -67,7 +75,7 @@ def main() -> None:
     networks = {}
     for arch in ("mlp", "conv"):
         began = time.process_time()
-        networks[arch] = classifier(kind, arch, splits.train, args.epochs, seed)
+        networks[arch] = classifier(kind, arch, splits.train, args.channels, args.epochs, seed)
         spent, read = time.process_time() - began, accuracy(networks[arch], splits.targets)
         print(f"  classifier {arch:7s} reads {read:.3f}, trained in {spent:.0f} s", flush=True)
     network = networks[args.invert]

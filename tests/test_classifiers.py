@@ -74,6 +74,7 @@ def test_widths_that_do_not_fit_the_data_are_refused(layers):
         ),
         ({"layers": (2,), "arch": "conv"}, r"from the channels of a convolution to 2 classes"),
         ({"arch": "con"}, "did you mean 'conv'"),
+        ({"arch": ["conv"]}, "an arch of mlp, conv, got"),
         ({"arch": None}, "an arch of mlp, conv, got None; choose one"),
         ({"dataset": LETTERS.inputs}, r"expected a Dataset, got Tensor"),
         ({"epochs": "many"}, "epochs to be a whole number"),
