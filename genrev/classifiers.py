@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genrev.checks import called_as, check_seed
-from genrev.errors import ArgumentError
-from genrev.models import MLP, fold_scale
+from genrev.errors import ArgumentError, UnknownNameError, nearest
+from genrev.models import MLP, ConvNet, Layered, check_image, fold_scale
 from genrev.network import Network
+from genrev.space import InputSpace
 from genrev.training import seeded, train
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ STANDARD: Mapping[str, Recipe] = MappingProxyType(
 )
 """The standard network of each kind of data that is always alike, by the name that `genrev.data.load_splits` knows."""
 
+_HIDDEN: Mapping[str, tuple[int, ...]] = {"mlp": (128, 64), "conv": (32, 64)}
+"""The widths of the hidden layers, or the channels of the convolutions, where none are given."""
+
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softmax": lambda logits, labels: functional.cross_entropy(logits, labels, reduction="none"),
     "sigmoid": lambda logits, labels: functional.binary_cross_entropy_with_logits(
@@ -87,8 +91,9 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 def train_classifier(
     dataset: Dataset,
     *,
-    layers: Sequence[int],
-    activation: str | Sequence[str],
+    layers: Sequence[int] | None = None,
+    activation: str | Sequence[str] | None = None,
+    arch: str = "mlp",
     epochs: int = 40,
     batch_size: int = 100,
     rate: float = 1e-2,
@@ -96,7 +101,7 @@ def train_classifier(
     noise: float = 0.0,
     seed: int = 0,
 ) -> Network:
-    """Train a fully connected classifier.
+    """Train a fully connected or convolutional classifier.
 
     A last layer of softmax learns by cross-entropy, one of sigmoids by binary cross-entropy for each class. Features in
     units of their own are brought to mean 0 and deviation 1 for the training, and the first layer's weights take that
@@ -104,9 +109,12 @@ def train_classifier(
 
     Args:
         dataset: inputs ``(n, *input_shape)`` and their labels.
-        layers: the widths of the input and of every layer: as many inputs as the data have values, as many outputs as
-            there are classes.
-        activation: one name for all layers, or one a layer; the last is "softmax" or "sigmoid".
+        layers: of "mlp" the widths of the input and of every layer: as many inputs as the data have values, as many
+            outputs as there are classes; of "conv" the channels of each convolution, and last the classes. By default
+            two hidden layers.
+        activation: one name for all layers, or one a layer; the last is "softmax" or "sigmoid". By default "relu" and,
+            last, "softmax".
+        arch: "mlp", fully connected, or "conv", for images.
         epochs: at least 1.
         batch_size: inputs a step.
         rate: learning rate of the first step; falls to zero along a half cosine.
@@ -120,7 +128,7 @@ def train_classifier(
 
     Raises:
         ArgumentError: the widths do not fit the data, or the last activation gives no probabilities.
-        UnknownNameError: an activation has no such name.
+        UnknownNameError: an activation or an arch has no such name.
 
     Example:
         >>> from genrev.data import xo
@@ -135,16 +143,16 @@ def train_classifier(
             f"expected a Dataset, got {type(dataset).__name__}; write genrev.data.Dataset(inputs, labels, names)"
         )
     space, seed = dataset.space, check_seed(seed)
-    _check_widths(layers, space.size, len(dataset.names))
     with seeded(seed):
-        module = MLP(layers, activation).to(dataset.inputs.dtype)
+        module = _build(arch, layers, activation, space, len(dataset.names)).to(dataset.inputs.dtype)
     last = module.activation[-1]
     if last not in _LOSSES:
         raise ArgumentError(
             f"expected a last activation of {' or '.join(_LOSSES)}, got {last!r}; a class needs a share"
         )
     logits: nn.Module = module[:-1]
-    scale = _standard_scale(dataset)
+    # What images are convolved with is the same at each place, so no scale of single values can be folded in.
+    scale = None if arch == "conv" else _standard_scale(dataset)
     inputs = dataset.inputs if scale is None else (dataset.inputs - scale[0]) * scale[1]
 
     def loss(rows: Tensor) -> Tensor:
@@ -199,11 +207,33 @@ def accuracy(network: Network, dataset: Dataset) -> float:
     return float((network.evaluate(dataset.inputs).argmax(1).cpu() == dataset.labels).double().mean())
 
 
-def _check_widths(layers: Sequence[int], size: int, classes: int) -> None:
-    if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise ArgumentError(f"expected layers as a tuple of widths, got {layers!r}; write ({size}, ..., {classes})")
-    if len(layers) < 2 or layers[0] != size or layers[-1] != classes:
-        raise ArgumentError(
-            f"expected layers from {size} input values to {classes} classes, got {tuple(layers)}; "
-            f"write ({size}, ..., {classes})"
+def _build(
+    arch: str,
+    layers: Sequence[int] | None,
+    activation: str | Sequence[str] | None,
+    space: InputSpace,
+    classes: int,
+) -> Layered:
+    """Return the untrained network; two hidden layers of relu and a softmax where nothing else is said."""
+    if not isinstance(arch, str) or arch not in _HIDDEN:
+        raise UnknownNameError(
+            f"expected an arch of {', '.join(_HIDDEN)}, got {arch!r}"
+            f"{nearest(str(arch), _HIDDEN) or '; choose one of them'}"
         )
+    ends = (space.size,) if arch == "mlp" else ()
+    if arch == "conv":
+        check_image(space.shape)
+    layers = (*ends, *_HIDDEN[arch], classes) if layers is None else layers
+    _check_widths(layers, ends, classes)
+    if activation is None:
+        activation = ["relu"] * (len(layers) - len(ends) - 1) + ["softmax"]
+    return MLP(layers, activation) if arch == "mlp" else ConvNet(space.shape, layers, activation)
+
+
+def _check_widths(layers: Sequence[int], ends: tuple[int, ...], classes: int) -> None:
+    write = f"write ({''.join(f'{size}, ' for size in ends)}..., {classes})"
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise ArgumentError(f"expected layers as a tuple of widths, got {layers!r}; {write}")
+    if len(layers) < 2 or tuple(layers[: len(ends)]) != ends or layers[-1] != classes:
+        begin = f"{ends[0]} input values" if ends else "the channels of a convolution"
+        raise ArgumentError(f"expected layers from {begin} to {classes} classes, got {tuple(layers)}; {write}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sentences import assert_one_sentence
 from torch import nn
 
+from genrev import load, save
 from genrev.classifiers import STANDARD, accuracy, train_classifier
 from genrev.data import DATASETS, Dataset, load_splits, xo
 from genrev.data.features import box
-from genrev.errors import ArgumentError, UnknownNameError
+from genrev.errors import ArgumentError, GenrevError, UnknownNameError
+from genrev.models import ConvNet
 
 LETTERS = xo(60)
 
@@ -65,6 +68,15 @@ def test_widths_that_do_not_fit_the_data_are_refused(layers):
     ("wrong", "words"),
     [
         ({"layers": 3}, r"layers as a tuple of widths, got 3"),
+        ({"layers": 3, "arch": "conv"}, r"layers as a tuple of widths, got 3"),
+        (
+            {"layers": (8, 3), "arch": "conv"},
+            r"from the channels of a convolution to 2 classes, got \(8, 3\); write \(\.\.\., 2\)",
+        ),
+        ({"layers": (2,), "arch": "conv"}, r"from the channels of a convolution to 2 classes"),
+        ({"arch": "con"}, "did you mean 'conv'"),
+        ({"arch": ["conv"]}, "an arch of mlp, conv, got"),
+        ({"arch": None}, "an arch of mlp, conv, got None; choose one"),
         ({"dataset": LETTERS.inputs}, r"expected a Dataset, got Tensor"),
         ({"epochs": "many"}, "epochs to be a whole number"),
         ({"batch_size": 0}, "batch_size to be a whole number"),
@@ -76,13 +88,13 @@ def test_widths_that_do_not_fit_the_data_are_refused(layers):
 )
 def test_what_can_not_train_is_refused(wrong, words):
     right = {"dataset": LETTERS, "layers": (1024, 2), "activation": "sigmoid", "epochs": 1}
-    with pytest.raises(ArgumentError, match=words):
+    with pytest.raises(GenrevError, match=words):
         train_classifier(**{**right, **wrong})
 
 
 def test_what_a_training_lacks_is_named():
-    with pytest.raises(ArgumentError, match="expected layers= and activation= in a call of train_classifier"):
-        train_classifier(LETTERS)
+    with pytest.raises(ArgumentError, match="expected dataset in a call of train_classifier"):
+        train_classifier()
 
 
 def test_a_last_activation_without_probabilities_is_refused():
@@ -134,3 +146,44 @@ def test_what_never_varies_is_not_looked_at():
     constant = Dataset(data.inputs[:, 3:], data.labels, data.names, box(data.inputs[:, 3:]))
     network = train_classifier(constant, layers=(1, 4, 2), activation="sigmoid", epochs=3)
     assert bool(network.evaluate(constant.inputs).isfinite().all())
+
+
+def test_a_convolutional_network_of_the_default_widths_reads_held_out_digits():
+    parts = load_splits("digits", seed=1)
+    network = train_classifier(parts.train, arch="conv", seed=1)
+    assert isinstance(network.module, ConvNet)
+    assert network.outputs == "softmax"
+    assert accuracy(network, parts.targets) > 0.95
+
+
+def test_default_widths_run_from_the_values_of_an_input_to_the_classes():
+    network = train_classifier(LETTERS, epochs=1)
+    assert network.module.widths == [1024, 128, 64, 2]
+    assert network.module.activation == ["relu", "relu", "softmax"]
+
+
+def test_the_seed_decides_a_convolutional_network_and_a_file_brings_it_back(tmp_path):
+    networks = [
+        train_classifier(LETTERS, arch="conv", layers=(2, 2), activation="sigmoid", epochs=1, seed=seed)
+        for seed in (0, 0, 1)
+    ]
+    prints = [network.fingerprint() for network in networks]
+    assert prints[0] == prints[1] != prints[2]
+    save(networks[0], tmp_path / "network.safetensors")
+    again = load(tmp_path / "network.safetensors")
+    assert again.fingerprint() == prints[0]
+    assert torch.equal(again.evaluate(LETTERS.inputs), networks[0].evaluate(LETTERS.inputs))
+
+
+def test_a_class_without_examples_is_no_obstacle_to_convolutions():
+    one = Dataset(LETTERS.inputs[LETTERS.labels == 0], LETTERS.labels[LETTERS.labels == 0], (*LETTERS.names, "third"))
+    network = train_classifier(one, arch="conv", layers=(2, 3), epochs=1)
+    assert network.output_shape == (3,)
+    assert bool(network.evaluate(LETTERS.inputs).isfinite().all())
+
+
+def test_convolutions_over_rows_of_numbers_are_refused_in_a_sentence():
+    rows = Dataset(LETTERS.inputs.flatten(1), LETTERS.labels, LETTERS.names)
+    with pytest.raises(ArgumentError, match=r"expected images .*, got inputs of shape \(1024,\); reshape") as error:
+        train_classifier(rows, arch="conv")
+    assert_one_sentence(error.value)

@@ -1,4 +1,4 @@
-"""Tests of the models: fully connected networks, from widths and from the arrays of a program of one's own."""
+"""Tests of the models: fully connected networks, from widths and from arrays, and convolutional ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from sentences import assert_one_sentence
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from genrev.errors import ArgumentError, UnknownNameError
-from genrev.models import ACTIVATIONS, MLP, fold_scale, mlp_from_weights, weights_from
+from genrev.models import ACTIVATIONS, MLP, ConvNet, UpConvDecoder, fold_scale, mlp_from_weights, weights_from
+from genrev.models.convolutional import ConvEncoder, UpConv2d
 from genrev.network import Network
 from genrev.space import InputSpace
 
@@ -247,3 +249,119 @@ def test_a_folded_network_gives_what_scaling_first_gives(dtype: torch.dtype, ato
     assert bool((model[1].weight[:, 3] == 0).all())
     assert all(parameter.requires_grad for parameter in model.parameters())
     torch.testing.assert_close(model(x.to(dtype)).double(), expected, rtol=0, atol=atol)
+
+
+# Convolutions
+
+SIZES = [(1, 1), (1, 7), (5, 1), (2, 2), (3, 5), (8, 8), (28, 28), (33, 17)]
+
+
+def correlated(x: Any, weight: Any, bias: Any) -> Any:
+    """What a convolution of 3 x 3 is, written out: each pixel sees its eight neighbours, and zeros beyond the edge."""
+    batch, _, height, width = x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    y = np.zeros((batch, len(weight), height, width)) + bias[:, None, None]
+    for row, column in itertools.product(range(3), range(3)):
+        part = padded[:, :, row : row + height, column : column + width]
+        y += np.einsum("oc,bchw->bohw", weight[:, :, row, column], part)
+    return y
+
+
+def pooled(x: Any) -> Any:
+    """The means of blocks of four pixels, of fewer at the far edges."""
+    height, width = x.shape[2:]
+    blocks = [
+        x[:, :, row : row + 2, column : column + 2].mean((2, 3))
+        for row in range(0, height, 2)
+        for column in range(0, width, 2)
+    ]
+    return np.stack(blocks, -1).reshape(*x.shape[:2], -(-height // 2), -(-width // 2))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_convolutional_network_is_what_numpy_computes(size: tuple[int, int]) -> None:
+    model = ConvNet((2, *size), (3, 4, 5), ("tanh", "relu", "softmax"))
+    x = torch.rand(3, 2, *size)
+    value = x.numpy()
+    for layer, name in ((model[0], "tanh"), (model[3], "relu")):
+        value = pooled(IN_NUMPY[name](correlated(value, *(p.detach().numpy() for p in (layer.weight, layer.bias)))))
+    last = model[7]
+    logits = value.reshape(3, -1) @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    np.testing.assert_allclose(model(x).detach().numpy(), IN_NUMPY["softmax"](logits), rtol=1e-10)
+
+
+def test_a_convolutional_network_is_a_plain_chain_and_its_arguments_build_it_again() -> None:
+    first = ConvNet((1, 6, 5), (3, 2), ["elu", "sigmoid"])
+    assert [type(layer) for layer in first] == [
+        nn.Conv2d, nn.ELU, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Sigmoid,
+    ]  # fmt: skip
+    second = ConvNet(**first.arguments)
+    second.load_state_dict(first.state_dict())
+    x = torch.rand(4, 1, 6, 5)
+    assert torch.equal(second(x), first(x))
+    assert torch.equal(first[3:](first[:3](x)), first(x))
+    assert type(first[:2]) is nn.Sequential
+    assert len(Network(first, space=InputSpace((1, 6, 5))).chain()) == len(first)
+
+
+@pytest.mark.parametrize("shape", [(4,), (8, 8), (0, 8, 8), (1, 8.0, 8), (1, 2, 8, 8), 3, "abc", None, (True, 8, 8)])
+def test_a_convolutional_network_of_no_image_gives_one_sentence(shape: Any) -> None:
+    with pytest.raises(ArgumentError, match="expected images of shape") as error:
+        ConvNet(shape, (4, 2))
+    assert_one_sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    ("widths", "activation", "words"),
+    [
+        ((), "relu", "at least one convolution"),
+        ((2,), "relu", "at least one convolution"),
+        ((4, 0), "relu", "all positive"),
+        ((4, 2), ["relu"], "one for each of 2 layers"),
+        ((4, 2), "softmax", "behind the last layer alone"),
+        ((4, 2), ("log_softmax", "softmax"), "behind the last layer alone"),
+    ],
+)
+def test_what_makes_no_convolutional_network_gives_one_sentence(widths: Any, activation: Any, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words) as error:
+        ConvNet((1, 8, 8), widths, activation)
+    assert_one_sentence(error.value)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (7, 5)], ids=str)
+def test_upsampling_on_the_small_map_is_upsampling_and_then_a_convolution(size: tuple[int, int]) -> None:
+    layer = UpConv2d(3, 2, (2 * size[0], 2 * size[1]))
+    x = torch.randn(4, 3, *size, requires_grad=True)
+
+    def plain(x: Tensor) -> Tensor:
+        large = functional.interpolate(x, scale_factor=2, mode="nearest")
+        return functional.conv2d(large, layer.weight, layer.bias, padding=1)
+
+    torch.testing.assert_close(layer(x), plain(x), rtol=0, atol=1e-12)
+    for wanted in (x, layer.weight, layer.bias):
+        slopes = [torch.autograd.grad(run(x).square().sum(), wanted)[0] for run in (layer, plain)]
+        torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-12)
+    cropped = UpConv2d(3, 2, (2 * size[0] - 1, 2 * size[1] - 1))
+    cropped.load_state_dict(layer.state_dict())
+    assert torch.equal(cropped(x), layer(x)[:, :, :-1, :-1])
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_halves_of_an_autoencoder_take_and_give_images_of_any_size(size: tuple[int, int]) -> None:
+    shape = (3, *size)
+    values = 3 * size[0] * size[1]
+    assert ConvEncoder(shape, 2, 8, 4)(torch.rand(5, values + 2)).shape == (5, 4)
+    assert UpConvDecoder(6, 8, shape)(torch.rand(5, 6)).shape == (5, values)
+
+
+def test_an_encoder_sees_every_pixel_and_what_stands_beside_them() -> None:
+    encoder = ConvEncoder((1, 9, 7), 2, 8, 3)
+    joined = torch.rand(1, 65, requires_grad=True)
+    (slopes,) = torch.autograd.grad(encoder(joined).sum(), joined)
+    assert bool((slopes != 0).all())
+
+
+def test_a_decoder_moves_every_pixel() -> None:
+    decoder = UpConvDecoder(4, 8, (1, 9, 7))
+    moved = decoder(torch.rand(1, 4)) - decoder(torch.rand(1, 4))
+    assert bool((moved != 0).all())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genrev.checks import real, whole
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.inverters.conditions import Conditions
-from genrev.inverters.learned import Course, Learned, Schedule, restore
+from genrev.inverters.learned import Course, Learned, Schedule, image_of, map_values, restore
 from genrev.models import ConditionalVAE, calibrated
 from genrev.network import Network
 from genrev.rows import rowwise
@@ -32,8 +32,10 @@ class CVAEInverter(Inverter):
     Args:
         network: the network to invert.
         tolerance: the residual that counts as met, in output units.
+        arch: "mlp", dense layers; "conv", convolutions, for images; "auto": convolutions for images of more than 16
+            pixels a side.
         latent: number of latent values.
-        hidden: width of the hidden layers.
+        hidden: width of the dense hidden layers.
         steps: training steps, at most.
         batch_size: inputs a step.
         rate: learning rate of the first step.
@@ -69,6 +71,7 @@ class CVAEInverter(Inverter):
         network: Network,
         *,
         tolerance: float | Tensor = 1e-3,
+        arch: str = "mlp",
         latent: int = 16,
         hidden: int = 256,
         steps: int = 4000,
@@ -80,6 +83,9 @@ class CVAEInverter(Inverter):
         noise: float = 0.3,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
+        self._image = image_of(arch, network)
+        # What "auto" came to, so that a file says what it holds.
+        self.arch = "mlp" if self._image is None else "conv"
         self.latent, self.hidden = whole("latent", latent), whole("hidden", hidden)
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
         self.rate, self.weight_decay = real("rate", rate, above=True), real("weight_decay", weight_decay)
@@ -92,15 +98,21 @@ class CVAEInverter(Inverter):
         lesson = _Lesson(self, course)
         schedule = Schedule(self.steps, self.batch_size, self.rate, self.weight_decay)
         history = course.train(lesson, lesson, schedule, label="cvae")
-        posterior = course.model.posterior(course.wanted[course.members], course.conditions.members)
-        self._learned, self.history = course.learned(posterior=torch.cat(posterior, 1)), history
+        kept = course.wanted[course.members], course.conditions.members
+        size = self.network.rows_at_once(map_values(self._image) * self.network.dtype.itemsize)
+        posterior = [
+            torch.cat(course.model.posterior(*part), 1) for part in zip(*(v.split(size) for v in kept), strict=True)
+        ]
+        self._learned, self.history = course.learned(posterior=torch.cat(posterior)), history
 
     def _model(self, conditions: Conditions) -> ConditionalVAE:
-        return ConditionalVAE(self.network.space.size, conditions.size, latent=self.latent, hidden=self.hidden)
+        size, latent, hidden = self.network.space.size, self.latent, self.hidden
+        return ConditionalVAE(size, conditions.size, latent=latent, hidden=hidden, image=self._image)
 
     def _row_bytes(self) -> int:
         # Distances to the members: of outputs for what is free, of conditions for the latent.
-        return (3 * self._learned.conditions.outputs.numel() + 4 * self.hidden) * self.network.dtype.itemsize
+        values = 3 * self._learned.conditions.outputs.numel() + 4 * self.hidden + map_values(self._image)
+        return values * self.network.dtype.itemsize
 
     def _propose(self, problem: Problem) -> Proposal:
         learned, model = self._learned, self._learned.model

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrev.checks import real, whole
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.inverters.conditions import Conditions
-from genrev.inverters.learned import Course, Learned, Schedule, restore
-from genrev.models import MLP
+from genrev.inverters.learned import Course, Learned, Schedule, image_of, map_values, restore
+from genrev.models import MLP, UpConvDecoder
 from genrev.network import Network
 from genrev.rows import rowwise
 from genrev.training import History
@@ -22,7 +22,9 @@ class DecoderInverter(Inverter):
     Args:
         network: the network to invert.
         tolerance: the residual that counts as met, in output units.
-        hidden: width of the hidden layers.
+        arch: "mlp", dense layers; "conv", convolutions, for images; "auto": convolutions for images of more than 16
+            pixels a side.
+        hidden: width of the dense hidden layers.
         steps: training steps, at most.
         batch_size: inputs a step.
         rate: learning rate of the first step.
@@ -44,13 +46,14 @@ class DecoderInverter(Inverter):
         learns=True,
     )
 
-    _learned: Learned[MLP]
+    _learned: Learned[nn.Module]
 
     def __init__(
         self,
         network: Network,
         *,
         tolerance: float | Tensor = 1e-3,
+        arch: str = "mlp",
         hidden: int = 256,
         steps: int = 3000,
         batch_size: int = 64,
@@ -58,6 +61,9 @@ class DecoderInverter(Inverter):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
+        self._image = image_of(arch, network)
+        # What "auto" came to, so that a file says what it holds.
+        self.arch = "mlp" if self._image is None else "conv"
         self.hidden = whole("hidden", hidden)
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
         self.rate, self.weight_decay = real("rate", rate, above=True), real("weight_decay", weight_decay)
@@ -74,11 +80,14 @@ class DecoderInverter(Inverter):
         history = course.train(model, loss, schedule, label="decoder")
         self._learned, self.history = course.learned(), history
 
-    def _model(self, conditions: Conditions) -> MLP:
+    def _model(self, conditions: Conditions) -> nn.Module:
+        if self._image is not None:
+            return UpConvDecoder(conditions.size, self.hidden, self._image)
         return MLP((conditions.size, self.hidden, self.hidden, self.network.space.size), ("elu", "elu", "identity"))
 
     def _row_bytes(self) -> int:
-        return (self._learned.conditions.outputs.numel() + 2 * self.hidden) * self.network.dtype.itemsize
+        values = self._learned.conditions.outputs.numel() + 2 * self.hidden + map_values(self._image)
+        return values * self.network.dtype.itemsize
 
     def _propose(self, problem: Problem) -> Proposal:
         learned = self._learned

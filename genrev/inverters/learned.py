@@ -10,15 +10,52 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from genrev.errors import UnknownNameError, nearest
 from genrev.inverters.conditions import MEMBERS, Conditions
 from genrev.inverters.units import Units
+from genrev.models import check_image
 from genrev.network import Network
 from genrev.training import History, seeded, train
 
 Model = TypeVar("Model", bound=nn.Module)
 
+ARCHS = ("mlp", "conv", "auto")
+
+_SMALL = 16
+"""The shorter side of an image, up to which "auto" takes dense layers: of 8 pixels they recall more, of 28 far less."""
+
 _MODEL = "model."
 """What the names of a model's own tensors begin with in a file."""
+
+
+def image_of(arch: str, network: Network) -> tuple[int, int, int] | None:
+    """Return the channels, height and width that convolutions work on; None where dense layers do.
+
+    Args:
+        arch: "mlp", "conv", or "auto": convolutions for images of more than `_SMALL` pixels a side.
+        network: whose inputs they are; a plane of numbers counts as one channel.
+
+    Raises:
+        UnknownNameError: there is no such arch.
+        ArgumentError: convolutions are asked for, and the inputs are no images.
+    """
+    if arch not in ARCHS:
+        raise UnknownNameError(
+            f"expected an arch of {', '.join(ARCHS)}, got {arch!r}{nearest(str(arch), ARCHS) or '; choose one of them'}"
+        )
+    shape = network.space.shape
+    if arch == "mlp" or (arch == "auto" and (len(shape) != 3 or min(shape[1:]) <= _SMALL)):
+        return None
+    return check_image((1, *shape) if len(shape) == 2 else shape)
+
+
+def map_values(image: tuple[int, int, int] | None) -> int:
+    """Return how many values the maps of convolutions take for one image, at most: none without them.
+
+    Args:
+        image: channels, height and width, or None.
+    """
+    return 0 if image is None else (16 + 2 * image[0]) * math.prod(image[1:])
 
 
 @dataclass(frozen=True)

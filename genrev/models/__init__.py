@@ -2,21 +2,26 @@
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
-
+from genrev.models.convnet import ConvNet, check_image
+from genrev.models.convolutional import UpConvDecoder
 from genrev.models.cvae import ConditionalVAE, calibrated
-from genrev.models.mlp import ACTIVATIONS, MLP, fold_scale, mlp_from_weights, weights_from
+from genrev.models.layered import ACTIVATIONS, Layered
+from genrev.models.mlp import MLP, fold_scale, mlp_from_weights, weights_from
 
 __all__ = [
     "ACTIVATIONS",
     "CLASSIFIERS",
     "MLP",
     "ConditionalVAE",
+    "ConvNet",
+    "Layered",
+    "UpConvDecoder",
     "calibrated",
+    "check_image",
     "fold_scale",
     "mlp_from_weights",
     "weights_from",
 ]
 
-CLASSIFIERS: Mapping[str, Callable[..., nn.Module]] = {"mlp": MLP}
+CLASSIFIERS: Mapping[str, Callable[..., Layered]] = {"mlp": MLP, "conv": ConvNet}
 """The networks that genrev builds itself, and so can build again from a file, by name."""

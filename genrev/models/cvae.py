@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from genrev.models.convolutional import ConvEncoder, UpConvDecoder
+
 
 class ConditionalVAE(nn.Module):
-    """p(x given c) = integral of p(x given z, c) p(z), with Gaussian laws from fully connected networks.
+    """p(x given c) = integral of p(x given z, c) p(z), with Gaussian laws from dense or convolutional networks.
 
     The variance of x given z and c is learned, which weighs reconstruction against the latent's cost without a knob,
     and keeps the latent from being ignored on small images.
@@ -18,7 +20,8 @@ class ConditionalVAE(nn.Module):
         size: number of values in x.
         condition: number of values in c.
         latent: number of values in z.
-        hidden: width of the hidden layers.
+        hidden: width of the dense hidden layers.
+        image: channels, height and width, where x is an image that convolutions are to work on.
 
     Reference:
         Sohn, Lee and Yan, 2015, "Learning structured output representation using deep conditional generative models";
@@ -30,11 +33,25 @@ class ConditionalVAE(nn.Module):
         torch.Size([5])
     """
 
-    def __init__(self, size: int, condition: int, *, latent: int = 16, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        size: int,
+        condition: int,
+        *,
+        latent: int = 16,
+        hidden: int = 256,
+        image: tuple[int, int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.latent = latent
-        self.encoder = _network(size + condition, hidden, 2 * latent)
-        self.decoder = _network(latent + condition, hidden, size)
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if image is None:
+            self.encoder = _network(size + condition, hidden, 2 * latent)
+            self.decoder = _network(latent + condition, hidden, size)
+        else:
+            self.encoder = ConvEncoder(image, condition, hidden, 2 * latent)
+            self.decoder = UpConvDecoder(latent + condition, hidden, image)
         self.log_variance = nn.Parameter(torch.zeros(1))
 
     def posterior(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genrev.errors import ArgumentError, UnknownNameError, nearest
-
-ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
-    "identity": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "softplus": nn.Softplus,
-    "softmax": lambda: nn.Softmax(-1),
-    "log_softmax": lambda: nn.LogSoftmax(-1),
-}
-"""The activations that a layer can be given by name."""
+from genrev.errors import ArgumentError
+from genrev.models.layered import ACTIVATIONS, Layered, one_a_layer
 
 
-class MLP(nn.Sequential):
+class MLP(Layered):
     """A fully connected network: Flatten, then Linear and activation in turn.
 
     Args:
@@ -44,46 +32,22 @@ class MLP(nn.Sequential):
     """
 
     def __init__(self, widths: Sequence[int], activation: str | Sequence[str] = "sigmoid") -> None:
-        self.widths = [int(width) for width in widths]
-        if len(self.widths) < 2 or min(self.widths) < 1:
+        sizes = [int(width) for width in widths]
+        if len(sizes) < 2 or min(sizes) < 1:
             raise ArgumentError(
-                f"expected the widths of the input and at least one layer, all positive, got {self.widths}; "
+                f"expected the widths of the input and at least one layer, all positive, got {sizes}; "
                 "write them as (1024, 8, 8, 2)"
             )
-        self.activation = _one_a_layer(activation, len(self.widths) - 1)
+        names = one_a_layer(activation, len(sizes) - 1)
         layers: list[nn.Module] = [nn.Flatten()]
-        for fan_in, fan_out, name in zip(self.widths, self.widths[1:], self.activation, strict=False):
+        for fan_in, fan_out, name in zip(sizes, sizes[1:], names, strict=False):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[name]()]
-        super().__init__(*layers)
-
-    def __getitem__(self, place: Any) -> Any:
-        """Return a layer, or for a slice those layers as a plain `nn.Sequential`."""
-        return nn.Sequential(*list(self)[place]) if isinstance(place, slice) else super().__getitem__(place)
+        super().__init__(layers, {"widths": sizes, "activation": names})
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """What the constructor needs to build the same network again."""
-        return {"widths": self.widths, "activation": self.activation}
-
-
-def _one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:
-    if not isinstance(activation, (str, Iterable)):
-        raise ArgumentError(
-            f"expected an activation's name, or one for each layer, got {activation!r}; choose of "
-            f"{', '.join(ACTIVATIONS)}"
-        )
-    names = [activation] * layers if isinstance(activation, str) else list(activation)
-    if len(names) != layers:
-        raise ArgumentError(
-            f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest"
-        )
-    for name in names:
-        if not isinstance(name, str) or name not in ACTIVATIONS:
-            raise UnknownNameError(
-                f"expected an activation of {', '.join(ACTIVATIONS)}, got {name!r}"
-                f"{nearest(str(name), ACTIVATIONS) or '; choose one of them'}"
-            )
-    return names
+    def widths(self) -> list[int]:
+        """Of the input and of every layer."""
+        return self.arguments["widths"]
 
 
 def mlp_from_weights(
