@@ -10,7 +10,10 @@ from dataclasses import dataclass
 _MARGIN = 6.0
 """How far a label keeps from the middle of a point."""
 
-_LETTER = 0.6
+_APART = 3.0
+"""How far labels keep from each other, from side to side."""
+
+_LETTER = 0.66
 """Width of a letter, in its height."""
 
 
@@ -72,7 +75,7 @@ def width(text: str, size: float) -> float:
 
     Example:
         >>> width("newton", 10), width("日本", 10)
-        (36.0, 20.0)
+        (39.6, 20.0)
     """
     return round(size * sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else _LETTER for letter in text), 2)
 
@@ -105,7 +108,7 @@ def place(
         first = next(boxes)
         box = next((one for one in boxes if not any(one.meets(other) for other in full)), first)
         found.append(box)
-        full.append(box)
+        full.append(Box(box.left - _APART, box.top, box.right + _APART, box.bottom))
     return found
 
 

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrev.report.axes import Axis, around
-from genrev.report.columns import COLUMNS, NONE, Column, compact
+from genrev.report.columns import COLUMNS, NONE, Column, compact, percent
 from genrev.report.findings import FRAME, ordered
 from genrev.report.labels import Box, gap, place, width
 
 _LETTER = 13.0
 """Size of the letters, in units of the drawing."""
 
-_EDGE = 40.0
+_EDGE = 34.0
 """Width of the strips for residuals that have no place on a logarithmic axis: 0 and inf."""
+
+_GAP = 18.0
+"""Between such a strip and the axis, so that their ticks stand apart."""
+
+_ROOM = 1.5
+"""By which ratio the residuals keep from the ends of their axis."""
 
 _LONGEST = 22
 """How many letters of a name are written beside its point."""
@@ -65,6 +71,7 @@ class Scatter:
         columns: x, words and whether a line is drawn, for each tick of the residual.
         rows: y and words of each tick of the measure.
         tolerance: from which x to which; the same twice where one tolerance holds for all outputs.
+        strips: x of the strips at the ends of the axis, from where to where.
         frame: y, kind and words of the lines of real and noise.
         points: all rows that have a place.
         missing: the names of those that have none.
@@ -79,6 +86,7 @@ class Scatter:
     columns: list[tuple[float, str, bool]]
     rows: list[tuple[float, str]]
     tolerance: tuple[float, float]
+    strips: list[tuple[float, float]]
     frame: list[tuple[float, str, str]]
     points: list[Point]
     missing: list[str]
@@ -116,9 +124,9 @@ def scatter(
     usual = [value for value in residuals if 0 < value < math.inf]
     edges = any(value == 0 for value in residuals), any(value == math.inf for value in residuals)
     axis = Axis(
-        *around([*usual, *tolerances], log=True),
-        area.left + _EDGE * edges[0],
-        area.right - _EDGE * edges[1],
+        *around([value * room for value in [*usual, *tolerances] for room in (1 / _ROOM, _ROOM)], log=True),
+        area.left + (_EDGE + _GAP) * edges[0],
+        area.right - (_EDGE + _GAP) * edges[1],
         log=True,
     )
     rise = Axis(0.0, 1.0, area.bottom - 12, area.top + 12)
@@ -133,8 +141,15 @@ def scatter(
         area=area,
         measure=measure,
         columns=_columns(axis, area, edges),
-        rows=[(rise.at(tick), measure.write(tick)) for tick in rise.ticks(5)],
+        rows=[
+            (rise.at(tick), f"{100 * tick:.0f} %" if measure.write is percent else f"{tick:g}")
+            for tick in rise.ticks(5)
+        ],
         tolerance=tolerance,
+        strips=[
+            *([(area.left, area.left + _EDGE)] if edges[0] else []),
+            *([(area.right - _EDGE, area.right)] if edges[1] else []),
+        ],
         frame=[
             (spot[1], row["inverter"], FRAME[row["inverter"]])
             for spot, row in zip(spots, placed, strict=True)
@@ -168,7 +183,6 @@ def _columns(axis: Axis, area: Box, edges: tuple[bool, bool]) -> list[tuple[floa
     ticks = [(axis.at(tick), compact(tick), True) for tick in axis.ticks(room)]
     zero = [(area.left + _EDGE / 2, "0", False)] if edges[0] else []
     endless = [(area.right - _EDGE / 2, "inf", False)] if edges[1] else []
-    # A tick at the very end of the axis would touch what stands in a strip.
     return [*zero, *ticks, *endless]
 
 
@@ -183,7 +197,7 @@ def _points(
     # The word at the tolerance's line stands at the foot of the area.
     down = 1.2 * _LETTER
     taken = [Box(tolerance[0] - 4 - width("tolerance", _LETTER), area.bottom - down, tolerance[1] + 4, area.bottom)]
-    boxes = place(spots, labels, _LETTER, area, taken)
+    boxes = place(spots, labels, _LETTER, Box(area.left + 2, area.top, area.right - 2, area.bottom), taken)
     return [
         Point(
             name=row["inverter"],
@@ -194,14 +208,16 @@ def _points(
             label=label,
             left=box.left,
             base=round(box.bottom - 0.3 * _LETTER, 2),
-            leader=_leader((x, y), box),
+            leader=_leader((x, y), box, spots),
         )
         for row, (x, y), label, box in zip(rows, spots, labels, boxes, strict=True)
     ]
 
 
-def _leader(point: tuple[float, float], box: Box) -> str:
-    if gap(point, box) < 10:
+def _leader(point: tuple[float, float], box: Box, spots: Sequence[tuple[float, float]]) -> str:
+    """A label needs a line where it stands far from its point, or as near to another's."""
+    away = gap(point, box)
+    if away < 10 and not any(gap(other, box) < away + 6 for other in spots if other != point):
         return ""
     x, y = point
     near = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
