@@ -13,8 +13,8 @@ from genrev.report.rerun import lines, warning
 
 _ARROWS = {"low": " ↓", "high": " ↑", "one": " →1", "": ""}
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^=:-])")
-"""What could begin something in Markdown, in any of its kinds."""
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])|^([-+=]|\d+(?=[.)]))")
+"""What could begin something in Markdown: anywhere, or at the beginning of a line."""
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -63,7 +63,12 @@ def escaped(text: str) -> str:
         >>> print(escaped("a|b <i>\n*c*"))
         a\|b \<i\> \*c\*
     """
-    return _SPECIAL.sub(r"\\\1", _line(text))
+
+    def safe(found: re.Match[str]) -> str:
+        # No digit can be escaped; what stands behind it can.
+        return f"&#{ord(found[0][0])};{found[0][1:]}" if found[0][0].isdigit() else f"\\{found[0]}"
+
+    return _SPECIAL.sub(safe, _line(text))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], copying: Sequence[str]) -> str:
