@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genrev.comparison.figures import Answer, Row
 from genrev.comparison.plain import plain
+from genrev.comparison.whole import expect_whole
 from genrev.errors import FileError
 from genrev.files import check_path, output_folder, read_tensors, write_bytes, write_tensors
 from genrev.report import csv, markdown, render, table
@@ -156,12 +157,14 @@ class Comparison:
             if header["kind"] != _KIND:
                 raise ValueError(header["kind"])
             _expect_format(path, header.get("format", 1))
-            return _restored(tensors, header)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            comparison = _restored(tensors, header)
+            expect_whole(comparison)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise FileError(
                 f"expected {path!r} to hold a comparison, got a file without its parts; choose a folder that "
                 "Comparison.save wrote"
             ) from error
+        return comparison
 
 
 def _write(folder: str, pages: Mapping[str, bytes]) -> list[str]:
