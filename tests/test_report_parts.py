@@ -67,6 +67,13 @@ def test_the_headline_names_the_first_method_between_ceiling_and_floor() -> None
     assert said.endswith("(real 97.8 %, noise 0 %).")
 
 
+def test_a_first_method_of_poor_recall_is_not_praised_without_a_word() -> None:
+    frame = [figures("real", 1.0, recall=0.8), figures("noise", 0.0, recall=0.0)]
+    poor = headline([*frame, figures("blurs", 0.9, recall=0.1)])
+    assert poor.endswith("Its recall is 0.10 (real 0.80, noise 0.00): its inputs are blurs, or much alike.")
+    assert headline([*frame, figures("fine", 0.9, recall=0.7)]).endswith("(real 0.80, noise 0.00).")
+
+
 def test_a_share_is_in_doubt_by_the_greatest_binomial_standard_error() -> None:
     for n in (1, 40, 1000):
         errors = [math.sqrt(p * (1 - p) / n) for p in np.linspace(0, 1, 101)]
@@ -419,8 +426,8 @@ def test_no_name_becomes_markup_in_markdown() -> None:
 
 
 def test_a_line_that_begins_like_a_list_is_none() -> None:
-    assert [escaped(text) for text in ("- a", "+ a", "= a", "12. a", "a - 1.", "-1")] == [
-        *("\\- a", "\\+ a", "\\= a", "&#49;2. a", "a - 1.", "\\-1")
+    assert [escaped(text) for text in ("- a", "+ a", "= a", "12. a", "a - 1.", "-1", "0.5")] == [
+        *("\\- a", "\\+ a", "\\= a", "&#49;2. a", "a - 1.", "\\-1", "0.5")
     ]
 
 

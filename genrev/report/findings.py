@@ -75,7 +75,7 @@ def headline(rows: Sequence[Row]) -> str:
         frame = _between(others, "both", percent)
         return (
             f"{first['inverter']} comes first: {percent(first['both'])} of its inputs give what was asked and look "
-            f"right to the judge, both at once{frame}."
+            f"right to the judge, both at once{frame}.{_variety(first, others)}"
         )
     said = f"{first['inverter']} comes first: {percent(first['converged'])} of its inputs give what was asked"
     if first["recall"] is None:
@@ -105,6 +105,16 @@ def _merit(row: Row) -> tuple[float, float]:
         both = row["converged"] * (1.0 if row["recall"] is None else row["recall"])
     residual = row["residual_median"]
     return -both, math.inf if residual is None else residual
+
+
+def _variety(row: Row, others: Mapping[str, Row]) -> str:
+    """Say how varied the inputs of a method are, because a judge takes a blur for what it is nearest to."""
+    if row.get("recall") is None:
+        return ""
+    real = others.get("real", {}).get("recall")
+    poor = real is not None and row["recall"] < real / 2
+    said = f" Its recall is {ratio(row['recall'])}{_between(others, 'recall', ratio)}"
+    return f"{said}: its inputs are blurs, or much alike." if poor else f"{said}."
 
 
 def _between(others: Mapping[str, Row], key: str, write: Any) -> str:

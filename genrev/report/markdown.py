@@ -13,7 +13,7 @@ from genrev.report.rerun import lines, warning
 
 _ARROWS = {"low": " ↓", "high": " ↑", "one": " →1", "": ""}
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])|^([-+=]|\d+(?=[.)]))")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])|^([-+=]|\d+(?=[.)](?: |$)))")
 """What could begin something in Markdown: anywhere, or at the beginning of a line."""
 
 
