@@ -77,6 +77,11 @@ def shown(report: Mapping[str, Any]) -> dict[str, dict[str, list[Place]]]:
 
     Returns:
         By ``held_out`` and, where targets were typed, ``asked``; and by method.
+
+    Example:
+        >>> part = {"classes": [0, 0], "answers": {"real": {}}}
+        >>> shown({"held_out": part, "asked": None})
+        {'held_out': {'real': [(0, 0), (1, 0)]}}
     """
     part = report["held_out"]
     columns = [(place, 0) for place in choose(part["classes"], TARGETS)]

@@ -25,6 +25,16 @@ def markdown(report: Mapping[str, Any]) -> str:
 
     Returns:
         The text, with a line end after the last line.
+
+    Example:
+        >>> row = {"inverter": "newton", **{column.key: None for column in COLUMNS}, "converged": 1.0}
+        >>> text = markdown({
+        ...     "rows": [row], "notes": {}, "copying": [], "about": {}, "tolerance": "0.001",
+        ...     "outcomes": {}, "names": None, "low": [0.0], "high": [1.0], "training": {"rows": [], "x": []},
+        ...     "held_out": {"targets": [[0.5]], "classes": [-1], "answers": {}}, "asked": None,
+        ... })
+        >>> text.splitlines()[12][:28]
+        '| newton | inf | inf | inf |'
     """
     rows, about = report["rows"], report["about"]
     targets = len(report["held_out"]["targets"])
