@@ -14,6 +14,9 @@ from genrev.errors import ArgumentError
 # Distances held at once: 64 MiB in float64.
 _ENTRIES = 2**23
 
+_CANDIDATES = 8
+"""How many rows that may be the nearest are measured exactly."""
+
 
 class PRDC(NamedTuple):
     """Precision, recall, density and coverage, as :func:`prdc` measures them.
@@ -107,12 +110,56 @@ def nearest_distance(x: Tensor, reference: Tensor) -> Tensor:
         >>> nearest_distance(torch.tensor([[3.0, 4.0], [9.0, 9.0]]), torch.tensor([[0.0, 0.0], [9.0, 9.0]])).tolist()
         [5.0, 0.0]
     """
+    return nearest(x, reference)[0]
+
+
+def nearest(x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far the nearest row of the reference is from each row, and which it is.
+
+    Args:
+        x: ``(n, *shape)``; a row that isn't finite is infinitely far from all.
+        reference: ``(m, *shape)``, finite; m >= 1.
+
+    Returns:
+        Euclidean distances ``(n,)`` float64, exactly 0 for a copy; and row numbers ``(n,)`` int64, -1 for a row that
+        isn't finite.
+
+    Raises:
+        ArgumentError: unlike shapes, or a reference that is empty or not finite.
+
+    Example:
+        >>> nearest(torch.tensor([[3.0, 4.0], [9.0, 9.0]]), torch.tensor([[0.0, 0.0], [9.0, 9.0]]))
+        (tensor([5., 0.], dtype=torch.float64), tensor([0, 1]))
+    """
     _expect_like("x", x, "reference", reference)
     x, reference = _rows(x), _rows(reference, like=x)
     _expect_some("reference", reference)
     _expect_finite("reference", reference)
-    nearest = torch.cat([distances.amin(1) for distances in _distances(x, reference)])
-    return torch.where(nearest.isnan(), math.inf, nearest)
+    squares = reference.square().sum(1)
+    size = _chunk(max(len(reference), _CANDIDATES * reference.shape[1]))
+    pairs = [_nearest(rows, reference, squares) for rows in x.split(size)]
+    distance, place = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    finite = x.isfinite().all(1)
+    return torch.where(finite, distance, math.inf), torch.where(finite, place, -1)
+
+
+def _nearest(x: Tensor, reference: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """Find candidates by a matrix product, which is fast but rounds, and measure those, and all where it isn't sure."""
+    count = min(_CANDIDATES, len(reference))
+    own = x.square().sum(1)
+    screened, places = (own[:, None] + squares - 2 * x @ reference.T).topk(count, largest=False)
+    # In the order of their numbers, so that of equally near rows the first is named.
+    places = places.sort(1).values
+    distance, which = _cdist(x[:, None], reference[places])[:, 0].min(1)
+    place = places.gather(1, which[:, None])[:, 0]
+    slack = 8 * (x.shape[1] + 1) * torch.finfo(x.dtype).eps * (own + squares.max())
+    # What overflows is NaN and compares false.
+    unsure = (
+        (~(screened[:, -1] - slack > distance.square())).nonzero()[:, 0] if count < len(reference) else own[:0].long()
+    )
+    for rows in unsure.split(_chunk(len(reference))):
+        distance[rows], place[rows] = _cdist(x[rows], reference).min(1)
+    return distance, place
 
 
 def novelty(fake: Tensor, real: Tensor, training: Tensor) -> float | None:

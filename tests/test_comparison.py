@@ -37,6 +37,7 @@ KEYS = [
     "residual_max",
     "converged",
     "judge_agreement",
+    "both",
     "coverage",
     "recall",
     "novelty",
@@ -431,7 +432,13 @@ def test_saved_figures_are_strict_json_with_exactly_the_promised_keys(tmp_path: 
     assert list(saved) == ["rows", "notes", "about"]
     assert [list(row) for row in saved["rows"]] == [KEYS] * 5
     assert saved["rows"] == [dataclasses.asdict(row) for row in example().rows]
-    assert sorted(os.listdir(tmp_path / "new")) == ["comparison.json", "report.html", "samples.safetensors"]
+    assert sorted(os.listdir(tmp_path / "new")) == [
+        "comparison.json",
+        "figures.csv",
+        "report.html",
+        "report.md",
+        "samples.safetensors",
+    ]
 
 
 def test_what_is_read_equals_what_was_saved(tmp_path: Path) -> None:

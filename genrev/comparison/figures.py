@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from genrev.inverter import Inversion, Outcome
 from genrev.judge import Judge
-from genrev.metrics import agreement, diversity, nearest_distance, prdc
-from genrev.space import InputSpace
+from genrev.metrics import agreement, diversity, nearest, prdc
 
 NEIGHBOURS = 5
 """The k of coverage and recall."""
@@ -28,6 +27,7 @@ class Row:
         residual_max: likewise.
         converged: share of samples within tolerance, in [0, 1]; what is not finite is a miss.
         judge_agreement: share of samples in which the judge sees the class asked for, in [0, 1].
+        both: share of samples that are within tolerance and in which the judge sees the class asked for, in [0, 1].
         coverage: of the reference inputs, in [0, 1]; see `genrev.metrics.prdc`.
         recall: likewise.
         novelty: median distance to the nearest training input, over that of the held-out inputs.
@@ -51,6 +51,7 @@ class Row:
     residual_max: float | None
     converged: float
     judge_agreement: float | None
+    both: float | None
     coverage: float | None
     recall: float | None
     novelty: float | None
@@ -70,6 +71,9 @@ class Answer:
         outcome: ``(batch, samples)`` integers, members of `Outcome`.
         judged: ``(batch, samples)`` integers: the class that the judge sees, -1 where x is not finite; None without
             a judge.
+        nearest: ``(batch, n)`` integers, n <= samples: the number of the nearest training input to each of the first n
+            samples, -1 where x is not finite; None if it was not looked for.
+        distance: ``(batch, n)`` float64: how far it is, in input units; inf where x is not finite.
 
     Example:
         >>> from genrev import InputSpace, Network, NewtonInverter
@@ -83,6 +87,8 @@ class Answer:
     residual: Tensor
     outcome: Tensor
     judged: Tensor | None = None
+    nearest: Tensor | None = None
+    distance: Tensor | None = None
 
     @classmethod
     def of(cls, found: Inversion, judge: Judge | None) -> Answer:
@@ -96,6 +102,23 @@ class Answer:
         judged = None if judge is None else judge.labels(x.flatten(0, 1)).reshape(x.shape[:2])
         return cls(x, found.y.cpu(), found.residual.cpu(), found.outcome.cpu(), judged)
 
+    def beside(self, training: Tensor, samples: int, unit: Tensor | None = None) -> Answer:
+        """Return the answer with the training inputs that its first samples are nearest to.
+
+        Args:
+            training: ``(t, *input_shape)``, on the CPU, in the unit.
+            samples: how many of each target, from the first; all costs the time of all.
+            unit: ``input_shape``: what distances count each value in; None for input units.
+        """
+        x = counted(self.x[:, :samples], unit)
+        distance, number = nearest(x.flatten(0, 1), training)
+        return replace(self, nearest=number.reshape(x.shape[:2]), distance=distance.reshape(x.shape[:2]))
+
+    @property
+    def copies(self) -> int:
+        """How many of the samples that were set beside the training inputs are copies of one."""
+        return 0 if self.distance is None else int((self.distance == 0).sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Bench:
@@ -104,42 +127,31 @@ class Bench:
     Args:
         classes: ``(n,)`` integers that the targets ask for, -1 for none; None without a judge.
         reference: ``(m, *input_shape)``.
-        training: ``(t, *input_shape)``.
         typical: median distance of a held-out input to its nearest training input.
-        unit: ``input_shape``: what distances count each value in; None for input units. The reference and the training
-            inputs are in it already.
+        unit: ``input_shape``: what distances count each value in; None for input units. The reference is in it already.
     """
 
     classes: Tensor | None
     reference: Tensor
-    training: Tensor
     typical: float | None
     unit: Tensor | None = None
 
     @classmethod
     def of(
-        cls,
-        inputs: Tensor,
-        reference: Tensor,
-        training: Tensor,
-        classes: Tensor,
-        judge: Judge | None,
-        space: InputSpace,
+        cls, real: Answer, reference: Tensor, classes: Tensor, judge: Judge | None, unit: Tensor | None = None
     ) -> Bench:
         """Return what answers for held-out inputs are measured against.
 
         Args:
-            inputs: ``(n, *input_shape)``: the held-out inputs.
+            real: the held-out inputs themselves, beside the training inputs.
             reference: ``(m, *input_shape)``, held out too, disjoint.
-            training: ``(t, *input_shape)``.
             classes: ``(n,)`` integers that the targets ask for, -1 for none.
             judge: an independent classifier, or None.
-            space: of the inputs.
+            unit: ``input_shape``: what distances count each value in; None for input units.
         """
-        unit = None if space.alike else space.unit
-        inputs, reference, training = (_counted(x.cpu(), unit) for x in (inputs, reference, training))
-        typical = quantile(nearest_distance(inputs, training), 0.5)
-        return cls(None if judge is None else classes.cpu(), reference, training, typical, unit)
+        assert real.distance is not None
+        typical = quantile(real.distance, 0.5)
+        return cls(None if judge is None else classes.cpu(), counted(reference.cpu(), unit), typical, unit)
 
     def row(self, name: str, answer: Answer) -> Row:
         """Return the figures of an answer, without its costs.
@@ -148,7 +160,7 @@ class Bench:
             name: of the row.
             answer: for the outputs of the held-out inputs.
         """
-        x = _counted(answer.x, self.unit)
+        x = counted(answer.x, self.unit)
         coverage, recall = self._spread(x[:, 0])
         return Row(
             inverter=name,
@@ -157,9 +169,10 @@ class Bench:
             residual_max=quantile(answer.residual, 1.0),
             converged=float((answer.outcome == Outcome.CONVERGED).double().mean()),
             judge_agreement=self._agreement(answer.judged),
+            both=self._both(answer),
             coverage=coverage,
             recall=recall,
-            novelty=self._novelty(x[:, 0]),
+            novelty=self._novelty(answer),
             diversity=diversity(x),
             fit_seconds=None,
             milliseconds_per_sample=None,
@@ -170,6 +183,12 @@ class Bench:
             return None
         return agreement(judged.flatten(), self.classes[:, None].expand_as(judged).flatten())
 
+    def _both(self, answer: Answer) -> float | None:
+        """What is not within tolerance counts as seen to be nothing."""
+        if answer.judged is None:
+            return None
+        return self._agreement(torch.where(answer.outcome == Outcome.CONVERGED, answer.judged, -2))
+
     def _spread(self, fake: Tensor) -> tuple[float | None, float | None]:
         size = min(len(fake), len(self.reference))
         if size <= NEIGHBOURS:
@@ -177,13 +196,23 @@ class Bench:
         figures = prdc(self.reference[:size], fake[:size], k=NEIGHBOURS)
         return figures.coverage, figures.recall
 
-    def _novelty(self, fake: Tensor) -> float | None:
-        ours = quantile(nearest_distance(fake, self.training), 0.5)
+    def _novelty(self, answer: Answer) -> float | None:
+        assert answer.distance is not None
+        ours = quantile(answer.distance[:, 0], 0.5)
         return None if ours is None or not self.typical else ours / self.typical
 
 
-def _counted(x: Tensor, unit: Tensor | None) -> Tensor:
-    """Return inputs in the unit that distances count in."""
+def counted(x: Tensor, unit: Tensor | None) -> Tensor:
+    """Return inputs in the unit that distances count in.
+
+    Args:
+        x: ``(..., *input_shape)``.
+        unit: ``input_shape``; None for input units.
+
+    Example:
+        >>> counted(torch.tensor([[2.0, 4.0]]), torch.tensor([2.0, 1.0])).tolist()
+        [[1.0, 4.0]]
+    """
     return x if unit is None else x.double() / unit
 
 

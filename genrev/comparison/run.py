@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,15 +10,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genrev import __version__
-from genrev.arrays import as_numbers
 from genrev.checks import called_as, check_seed, whole
-from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes
+from genrev.comparison.about import fingerprint, kind, machine, subject
+from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes, counted
+from genrev.comparison.given import check_command, check_inputs, check_inverters, check_names
+from genrev.comparison.learning import curves
+from genrev.comparison.nearest import keep_neighbours
 from genrev.comparison.saved import Comparison
 from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.judge import Judge
-from genrev.network import Network, wrong_inputs
+from genrev.network import Network
 from genrev.progress import progress
 
 
@@ -38,6 +37,7 @@ def compare(
     seed: int = 0,
     asked: Any = None,
     names: Sequence[str] | None = None,
+    command: str | None = None,
 ) -> Comparison:
     """Ask every inverter for inputs that give the outputs of held-out inputs, and measure all of them alike.
 
@@ -53,6 +53,7 @@ def compare(
         asked: ``(batch, *output_shape)``: more targets, typed by hand, NaN where any value will do; for the pictures
             and the notes only, in no figure.
         names: a name for each class, for captions.
+        command: what the reader of the report types to run the comparison again; None if there is no such command.
 
     Returns:
         The comparison.
@@ -71,14 +72,14 @@ def compare(
         >>> found.about["neighbours"] == NEIGHBOURS
         True
     """
-    tolerance = _check_inverters(network, inverters)
+    tolerance = check_inverters(network, inverters)
     samples, seed = whole("samples", samples), check_seed(seed)
     inputs, reference, training = (
-        _check_inputs(name, values, network)
+        check_inputs(name, values, network)
         for name, values in (("inputs", inputs), ("reference", reference), ("training", training))
     )
     judge = judge if judge is None or isinstance(judge, Judge) else Judge(judge)
-    names = _check_names(names, network)
+    names, command = check_names(names, network), check_command(command)
     targets = network.evaluate(inputs)
     if not bool(targets.isfinite().all()):
         raise ArgumentError(
@@ -88,15 +89,19 @@ def compare(
     # Chance answers first, because it checks samples, seed and targets in no time.
     methods: dict[str, Inverter] = {"noise": noise, **inverters}
     _expect_fitted(inverters, targets)
-    typed = _Run() if asked is None else _Run.of(methods, asked, samples, seed, judge, label="typed targets")
-    run = _Run.of(methods, targets, samples, seed, judge, label="held-out targets")
+    unit = None if network.space.alike else network.space.unit
+    ask = _Asking(methods, samples, seed, judge, counted(training.cpu(), unit), unit)
+    typed = _Run() if asked is None else ask(asked, beside=samples, label="typed targets")
+    run = ask(targets, beside=1, label="held-out targets")
 
-    bench = Bench.of(inputs, reference, training, asked_classes(targets, network.outputs), judge, network.space)
-    answers = {"real": _real(inputs, targets, judge), **run.answers}
+    real = _real(inputs, targets, judge).beside(ask.training, 1, unit)
+    bench = Bench.of(real, reference, asked_classes(targets, network.outputs), judge, unit)
+    answers = {"real": real, **run.answers}
     costs = {name: _costs(inverter, run.seconds[name], run.answers[name]) for name, inverter in inverters.items()}
     low, high = _range(network, training)
-    return Comparison(
+    comparison = Comparison(
         rows=[replace(bench.row(name, answer), **costs.get(name, {})) for name, answer in answers.items()],
+        summaries={name: inverter.traits.summary for name, inverter in inverters.items()},
         notes=run.notes,
         inputs=inputs.cpu(),
         targets=targets.cpu(),
@@ -104,12 +109,16 @@ def compare(
         asked=typed.targets,
         asked_notes=typed.notes,
         asked_answers=typed.answers,
+        histories={name: curves(inverter) for name, inverter in inverters.items()},
+        training_rows=torch.empty(0, dtype=torch.int64),
+        training_inputs=training[:0].cpu(),
         tolerance=tolerance,
         names=names,
         low=low,
         high=high,
         about={
-            **_machine(network),
+            **machine(network),
+            "command": command,
             "seed": int(seed),
             "samples": int(samples),
             "targets": len(inputs),
@@ -117,11 +126,13 @@ def compare(
             "reference": len(reference),
             "training": len(training),
             "neighbours": NEIGHBOURS,
-            "judge": None if judge is None else _kind(judge.classifier),
-            **_what(network, inverters),
-            "data_fingerprint": _fingerprint((inputs, reference, training)),
+            "copies": real.copies,
+            "judge": None if judge is None else kind(judge.classifier),
+            **subject(network, inverters),
+            "data_fingerprint": fingerprint((inputs, reference, training)),
         },
     )
+    return keep_neighbours(comparison, training.cpu())
 
 
 class _Noise(Inverter):
@@ -158,28 +169,41 @@ class _Run:
     notes: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls,
-        methods: Mapping[str, Inverter],
-        targets: Any,
-        samples: int,
-        seed: int,
-        judge: Judge | None,
-        *,
-        label: str,
-    ) -> _Run:
+
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """How every method is asked, whatever the targets.
+
+    Args:
+        methods: by name.
+        samples: how many inputs for each target.
+        seed: of everything random.
+        judge: an independent classifier, or None.
+        training: ``(t, *input_shape)``, on the CPU, in the unit: what answers are set beside.
+        unit: ``input_shape``: what distances count each value in; None for input units.
+    """
+
+    methods: Mapping[str, Inverter]
+    samples: int
+    seed: int
+    judge: Judge | None
+    training: Tensor
+    unit: Tensor | None
+
+    def __call__(self, targets: Any, *, beside: int, label: str) -> _Run:
+        """Ask every method for the same targets, and set the first few samples of each beside the training inputs."""
         answers, notes, seconds, asked = {}, {}, {}, None
-        with progress(label, len(methods), unit="method") as advance:
-            for name, inverter in methods.items():
+        with progress(label, len(self.methods), unit="method") as advance:
+            for name, inverter in self.methods.items():
                 began = time.perf_counter()
-                found = inverter.reconstruct(targets, samples=samples, seed=seed)
+                found = inverter.reconstruct(targets, samples=self.samples, seed=self.seed)
                 seconds[name] = time.perf_counter() - began
-                answers[name], asked = Answer.of(found, judge), found.target.cpu()
+                answers[name] = Answer.of(found, self.judge).beside(self.training, beside, self.unit)
+                asked = found.target.cpu()
                 if not isinstance(inverter, _Noise):
                     notes[name] = inverter.explain(found)
                 advance(method=name)
-        return cls(asked, answers, notes, seconds)
+        return _Run(asked, answers, notes, seconds)
 
 
 def _real(inputs: Tensor, targets: Tensor, judge: Judge | None) -> Answer:
@@ -216,123 +240,3 @@ def _range(network: Network, training: Tensor) -> tuple[Tensor, Tensor]:
     low, high = network.space.low, network.space.high
     span = training.cpu().double().aminmax(dim=0)
     return torch.where(low.isfinite(), low, span.min), torch.where(high.isfinite(), high, span.max)
-
-
-# What `about` says holds no date and no place, so that the same measurement says the same.
-
-
-def _machine(network: Network) -> dict[str, Any]:
-    return {
-        "genrev": __version__,
-        "torch": torch.__version__.split("+")[0],
-        "python": platform.python_version(),
-        "device": network.device.type,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _what(network: Network, inverters: Mapping[str, Inverter]) -> dict[str, Any]:
-    space = network.space
-    return {
-        "network": repr(network),
-        "outputs": network.outputs,
-        "network_fingerprint": network.fingerprint(),
-        "bounded": bool((space.low.isfinite() & space.high.isfinite()).all()),
-        "methods": {name: describe(inverter) for name, inverter in inverters.items()},
-    }
-
-
-def describe(inverter: Inverter) -> str:
-    """Return an inverter as the call that builds it, its network left out.
-
-    Args:
-        inverter: any, wrappers included.
-
-    Example:
-        >>> from genrev import InputSpace, RetrievalInverter
-        >>> describe(RetrievalInverter(Network(torch.nn.Identity(), space=InputSpace((1,)))))
-        'RetrievalInverter(tolerance=0.001)'
-    """
-    said = (f"{name}={_value(value)}" for name, value in inverter.arguments().items())
-    return f"{type(inverter).__name__}({', '.join(said)})"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Inverter):
-        return describe(value)
-    return repr(value.tolist() if isinstance(value, Tensor) else value)
-
-
-def _kind(classifier: Any) -> str:
-    # The repr of a function holds its address, which differs from run to run.
-    return getattr(classifier, "__qualname__", type(classifier).__name__)
-
-
-def _fingerprint(data: tuple[Tensor, ...]) -> str:
-    """Return a hash of the inputs that were used; 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for values in data:
-        digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.cpu().double().numpy().tobytes())
-    return digest.hexdigest()
-
-
-# What follows checks what the user gave.
-
-
-def _check_inverters(network: Network, inverters: Mapping[str, Inverter]) -> float | Tensor:
-    """Return the tolerance that all of them share."""
-    if not isinstance(network, Network):
-        raise ArgumentError(
-            f"expected a genrev.Network, got {type(network).__name__}; write Network(module, space=...)"
-        )
-    if not isinstance(inverters, Mapping) or not inverters:
-        raise ArgumentError(
-            f"expected a dict of at least one inverter by name, got {inverters!r}; write "
-            '{"newton": NewtonInverter(network)}'
-        )
-    fingerprint = network.fingerprint()
-    first = next(iter(inverters.values()))
-    for name, inverter in inverters.items():
-        if not isinstance(inverter, Inverter):
-            raise ArgumentError(f"expected inverters, got {type(inverter).__name__} under {name!r}; build it first")
-        if not isinstance(name, str) or not name or name in ("real", "noise"):
-            raise ArgumentError(f"expected names of inverters other than 'real' and 'noise', got {name!r}; rename it")
-        if inverter.network is not network and inverter.network.fingerprint() != fingerprint:
-            raise ArgumentError(
-                f"expected inverters of the network compared, got another's under {name!r}; build it on this one"
-            )
-        if not _same_tolerance(first, inverter):
-            raise ArgumentError(
-                f"expected one tolerance for all inverters, got {_value(first.tolerance)} and "
-                f"{_value(inverter.tolerance)}; build them with the same"
-            )
-    return first.tolerance
-
-
-def _same_tolerance(one: Inverter, other: Inverter) -> bool:
-    shape = one.network.output_shape
-    a, b = (torch.as_tensor(each.tolerance, dtype=torch.float64).cpu().expand(shape) for each in (one, other))
-    return torch.equal(a, b)
-
-
-def _check_inputs(name: str, values: Any, network: Network) -> Tensor:
-    space = network.space
-    x = as_numbers(name, values).detach().to(network.device, network.dtype)
-    if x.ndim != len(space.shape) + 1 or tuple(x.shape[1:]) != space.shape or len(x) == 0:
-        raise wrong_inputs(name, x.shape, network)
-    if not bool(space.contains(x).all()) or bool(x.isinf().any()):
-        raise ArgumentError(
-            f"expected {name} within {space}, got values outside or not finite; scale them, or leave those rows out"
-        )
-    return x
-
-
-def _check_names(names: Sequence[str] | None, network: Network) -> list[str] | None:
-    if names is None:
-        return None
-    count = math.prod(network.output_shape)
-    expected = 2 if count == 1 and network.outputs == "sigmoid" else count
-    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != expected:
-        raise ArgumentError(f"expected {expected} class names, got {names!r}; give one for each class")
-    return [str(name) for name in names]

@@ -1,4 +1,4 @@
-"""The saved object of a comparison: its table, its report, its three files, and how they are read back."""
+"""The saved object of a comparison: its table, its report, its files, and how they are read back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genrev.comparison.figures import Answer, Row, asked_classes
+from genrev.comparison.figures import Answer, Row
+from genrev.comparison.plain import plain
+from genrev.comparison.whole import expect_whole
 from genrev.errors import FileError
 from genrev.files import check_path, output_folder, read_tensors, write_bytes, write_tensors
-from genrev.inverter import Outcome
-from genrev.report import render, table
+from genrev.report import csv, markdown, render, table
 
 _KIND = "comparison"
-_SAMPLES, _FIGURES, _REPORT = "samples.safetensors", "comparison.json", "report.html"
+_SAMPLES, _FIGURES = "samples.safetensors", "comparison.json"
+_PAGE, _TEXT, _SHEET = "report.html", "report.md", "figures.csv"
+
+_FORMAT = 2
+"""Of what stands in a comparison's file: 2 knows the nearest training inputs and the courses of training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class Comparison:
 
     Args:
         rows: the figures: "real", "noise", then each inverter.
+        summaries: by inverter, a sentence on how it picks its inputs.
         notes: by inverter, what it did on the held-out targets and why it failed where it did.
         inputs: ``(n, *input_shape)``: the held-out inputs.
         targets: ``(n, *output_shape)``: their outputs.
@@ -34,6 +40,9 @@ class Comparison:
         asked: ``(batch, *output_shape)``: targets typed by hand, NaN where any value will do; or None.
         asked_notes: by inverter, what it did on those.
         asked_answers: by row but "real", what was found for those.
+        histories: by inverter, the losses of each training that it rests on; see `genrev.comparison.learning.curves`.
+        training_rows: ``(k,)`` integers: the numbers of the training inputs that stand beside answers in the report.
+        training_inputs: ``(k, *input_shape)``: those inputs.
         tolerance: the residual that counts as met: a number, or a tensor with one for each output.
         names: a name for each class, or None.
         low: ``input_shape``: where the range of each input value begins: its bound, else the training inputs' least.
@@ -50,6 +59,7 @@ class Comparison:
     """
 
     rows: list[Row]
+    summaries: dict[str, str]
     notes: dict[str, str]
     inputs: Tensor
     targets: Tensor
@@ -57,6 +67,9 @@ class Comparison:
     asked: Tensor | None
     asked_notes: dict[str, str]
     asked_answers: dict[str, Answer]
+    histories: dict[str, list[dict[str, Any]]]
+    training_rows: Tensor
+    training_inputs: Tensor
     tolerance: float | Tensor
     names: list[str] | None
     low: Tensor
@@ -72,10 +85,43 @@ class Comparison:
 
     def html(self) -> str:
         """Return the report: one page that needs nothing else, with the pictures and the reasons."""
-        return render(_report(self))
+        return render(plain(self))
+
+    def markdown(self) -> str:
+        """Return the report without its pictures, for a README."""
+        return markdown(plain(self))
+
+    def csv(self) -> str:
+        """Return the figures for a spreadsheet: a line a row, empty where one does not apply."""
+        return csv([asdict(row) for row in self.rows])
+
+    def save_report(self, folder: str | os.PathLike[str]) -> list[str]:
+        """Write what is made for people: ``report.html``, ``report.md`` and ``figures.csv``.
+
+        Args:
+            folder: where to; made if its parent exists.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            FileError: the folder can't be made or written to.
+        """
+        pages = self._pages()
+        with output_folder(folder) as path:
+            _expect_no_folders(path)
+            return _write(path, pages)
+
+    def _pages(self) -> dict[str, bytes]:
+        # A class or a method may bear the name of a file, which need not be text in any encoding.
+        pages = {_PAGE: self.html(), _TEXT: self.markdown(), _SHEET: self.csv()}
+        return {name: text.encode(errors="replace") for name, text in pages.items()}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``comparison.json``, ``samples.safetensors`` and ``report.html``; the same comparison, the same bytes.
+        """Write the comparison and its report; the same comparison, the same bytes.
+
+        ``samples.safetensors`` holds all of it, ``comparison.json`` the figures and what was measured how;
+        ``report.html``, ``report.md`` and ``figures.csv`` are for people.
 
         Args:
             folder: where to; made if its parent exists.
@@ -86,12 +132,12 @@ class Comparison:
         # All of it is made before the disk is touched.
         figures = {"rows": [asdict(row) for row in self.rows], "notes": self.notes, "about": self.about}
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        page, tensors, header = self.html(), _tensors(self), _header(self)
+        pages = {_FIGURES: text.encode(errors="replace"), **self._pages()}
+        tensors, header = _tensors(self), _header(self)
         with output_folder(folder) as path:
             _expect_no_folders(path)
             write_tensors(os.path.join(path, _SAMPLES), tensors, header)
-            write_bytes(os.path.join(path, _FIGURES), text.encode())
-            write_bytes(os.path.join(path, _REPORT), page.encode())
+            _write(path, pages)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Comparison:
@@ -101,75 +147,68 @@ class Comparison:
             folder: where `save` wrote to.
 
         Raises:
-            FileError: the file is missing, damaged, or no comparison.
+            FileError: the folder or the file is missing, damaged, no comparison, or one of another format.
         """
         check_path(folder)
-        path = os.path.join(folder, _SAMPLES)
+        _expect_folder(folder)
+        path = os.path.join(os.fsdecode(folder), _SAMPLES)
         tensors, header = read_tensors(path)
         try:
             if header["kind"] != _KIND:
                 raise ValueError(header["kind"])
-            return _restored(tensors, header)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            _expect_format(path, header.get("format", 1))
+            comparison = _restored(tensors, header)
+            expect_whole(comparison)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise FileError(
                 f"expected {path!r} to hold a comparison, got a file without its parts; choose a folder that "
                 "Comparison.save wrote"
             ) from error
+        return comparison
+
+
+def _write(folder: str, pages: Mapping[str, bytes]) -> list[str]:
+    paths = [os.path.join(folder, name) for name in pages]
+    for path, data in zip(paths, pages.values(), strict=True):
+        write_bytes(path, data)
+    return paths
+
+
+def _expect_folder(folder: str | os.PathLike[str]) -> None:
+    name = os.fspath(folder)
+    try:
+        if os.path.isdir(name):
+            return
+        got = "a file" if os.path.exists(name) else "nothing there"
+    except ValueError:
+        got = "no path"
+    raise FileError(f"expected a folder that a comparison was saved in at {name!r}, got {got}; check the path")
+
+
+def _expect_format(path: str, version: Any) -> None:
+    if version == _FORMAT:
+        return
+    if isinstance(version, int) and version > _FORMAT:
+        raise FileError(
+            f"expected {path!r} to hold a comparison of format {_FORMAT}, got format {version}; update genrev"
+        )
+    raise FileError(
+        f"expected {path!r} to hold a comparison of format {_FORMAT}, got format {version!r:.20}, which an earlier "
+        "genrev saved; compare again"
+    )
 
 
 def _expect_no_folders(path: str) -> None:
     """Refuse a folder in the place of any file now, and not once others have been written."""
-    taken = next((name for name in (_SAMPLES, _FIGURES, _REPORT) if os.path.isdir(os.path.join(path, name))), None)
+    names = (_SAMPLES, _FIGURES, _PAGE, _TEXT, _SHEET)
+    taken = next((name for name in names if os.path.isdir(os.path.join(path, name))), None)
     if taken is not None:
         raise FileError(f"expected {taken!r} in {path!r} to be a file or free, got a folder; choose another folder")
 
 
-def _report(comparison: Comparison) -> dict[str, Any]:
-    """Return all that the report says, as plain data."""
-    about = dict(comparison.about)
-    fixed = about.pop("bounded")
-    return {
-        "rows": [asdict(row) for row in comparison.rows],
-        "notes": comparison.notes,
-        "asked_notes": comparison.asked_notes,
-        "about": about,
-        "names": comparison.names,
-        "tolerance": repr(torch.as_tensor(comparison.tolerance, dtype=torch.float64).tolist()),
-        "low": comparison.low.numpy(),
-        "high": comparison.high.numpy(),
-        "fixed": fixed,
-        "outcomes": {int(outcome): (outcome.name, outcome.sentence) for outcome in Outcome},
-        "held_out": _part(comparison, comparison.targets, comparison.answers),
-        "asked": None if comparison.asked is None else _part(comparison, comparison.asked, comparison.asked_answers),
-    }
-
-
-def _part(comparison: Comparison, targets: Tensor, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    outputs = comparison.about["outputs"]
-    # Plain values are logits only where a judge says that there are classes.
-    classed = outputs != "values" or comparison.about["judge"] is not None
-    classes = asked_classes(targets, outputs).tolist() if classed else [-1] * len(targets)
-    return {
-        "targets": targets.double().numpy(),
-        "classes": classes,
-        "answers": {
-            name: {key: None if value is None else value.numpy() for key, value in _parts(answer).items()}
-            for name, answer in answers.items()
-        },
-    }
-
-
-def _parts(answer: Answer) -> dict[str, Tensor | None]:
-    """Return the tensors of an answer by name; floats in a type that NumPy knows."""
-    values = {part.name: getattr(answer, part.name) for part in fields(Answer)}
-    return {
-        name: value.double() if value is not None and value.is_floating_point() else value
-        for name, value in values.items()
-    }
-
-
-_TENSORS = ("inputs", "targets", "asked", "low", "high")
-_PLAIN = ("notes", "asked_notes", "names", "about")
+_TENSORS = ("inputs", "targets", "asked", "training_rows", "training_inputs", "low", "high")
+_PLAIN = ("summaries", "notes", "asked_notes", "histories", "names", "about")
+_OPTIONAL = ("judged", "nearest", "distance")
 
 
 def _tensors(comparison: Comparison) -> dict[str, Tensor]:
@@ -186,6 +225,7 @@ def _tensors(comparison: Comparison) -> dict[str, Tensor]:
 def _header(comparison: Comparison) -> dict[str, Any]:
     return {
         "kind": _KIND,
+        "format": _FORMAT,
         "rows": [asdict(row) for row in comparison.rows],
         "answers": list(comparison.answers),
         "asked_answers": list(comparison.asked_answers),
@@ -198,7 +238,7 @@ def _restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Compa
 
     def answer(prefix: str) -> Answer:
         x, y, residual, outcome = (tensors[f"{prefix}/{name}"] for name in ("x", "y", "residual", "outcome"))
-        return Answer(x, y, residual, outcome, tensors.get(f"{prefix}/judged"))
+        return Answer(x, y, residual, outcome, *(tensors.get(f"{prefix}/{name}") for name in _OPTIONAL))
 
     def answers(kind: str) -> dict[str, Answer]:
         return {method: answer(f"{kind}/{method}") for method in header[kind]}
@@ -211,6 +251,8 @@ def _restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Compa
         inputs=tensors["inputs"],
         targets=tensors["targets"],
         asked=tensors.get("asked"),
+        training_rows=tensors["training_rows"],
+        training_inputs=tensors["training_inputs"],
         low=tensors["low"],
         high=tensors["high"],
         **{name: header[name] for name in _PLAIN},

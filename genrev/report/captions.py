@@ -115,9 +115,9 @@ class Captions:
             outcomes: by number, the name of each outcome and its sentence.
 
         Returns:
-            ``mark``, ``residual``, ``good``; ``y`` and ``judged``, empty where there is none; ``differs``, the class
-            asked for where the judge sees another; whether it is ``real``, an original and no answer; and ``words``,
-            all of it for those who can't see the picture.
+            ``mark``, ``residual``, ``good``; the number of the ``outcome``; what was ``asked``; ``y`` and ``judged``,
+            empty where there is none; ``differs``, the class asked for where the judge sees another; whether it is
+            ``real``, an original and no answer; and ``words``, all of it for those who can't see the picture.
         """
         outcome, residual = int(answer["outcome"][place]), float(answer["residual"][place])
         seen = None if answer["judged"] is None else int(answer["judged"][place])
@@ -134,6 +134,8 @@ class Captions:
         return {
             "mark": self.mark(outcome),
             "good": outcome == 0,
+            "outcome": outcome,
+            "asked": asked,
             "residual": _residual(residual),
             "y": self._values(answer["y"][place], target, label) if self.typed else "",
             "judged": judged,

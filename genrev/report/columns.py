@@ -126,6 +126,13 @@ COLUMNS = (
         percent,
     ),
     Column(
+        "both",
+        "both",
+        "high",
+        "share that is met and seen by the judge as the class that was asked for, both at once: what a method is for",
+        percent,
+    ),
+    Column(
         "recall",
         "recall",
         "high",

@@ -1,4 +1,4 @@
-"""Inputs as pictures: images become PNG data URIs, vectors become bars in a small drawing; nothing is left out."""
+"""Inputs as pictures: images become PNG data URIs, vectors become bars in a small drawing; large ones are shrunk."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ Array = NDArray[np.float64]
 
 _BROKEN = (214, 39, 110)
 """The colour of a pixel that is not finite: none that a scan has."""
+
+SIDE = 96
+"""Images of more pixels a side are drawn with fewer, each the mean of a square of them, so that a page stays small."""
+
+VALUES = 256
+"""Vectors of more values are drawn with fewer bars, each the longest of several neighbours."""
 
 _GAP = 32
 """Up to how many bars have gaps between them."""
@@ -43,7 +49,7 @@ def picture(x: Array, low: Array, high: Array) -> Picture:
 
     Images are grey from black, the least value, to white, or in colour; other numbers of channels than 1 and 3 stand
     side by side. Vectors are bars from 0, or from the end of their range nearest to it, each in its own range. Values
-    beyond the range are drawn at its ends.
+    beyond the range are drawn at its ends. What is larger than `SIDE` or `VALUES` is drawn smaller.
 
     Args:
         x: ``input_shape``: (H, W), (C, H, W) or any other, which is drawn as a vector.
@@ -59,7 +65,7 @@ def picture(x: Array, low: Array, high: Array) -> Picture:
     """
     if x.ndim not in (2, 3):
         return _bars(x.reshape(-1), low.reshape(-1), high.reshape(-1))
-    shades = pixels(x, float(low.min()), float(high.max()))
+    shades = pixels(_smaller(x), float(low.min()), float(high.max()))
     uri = "data:image/png;base64," + base64.b64encode(png(shades)).decode()
     return Picture(uri, shades.shape[1], shades.shape[0])
 
@@ -88,6 +94,21 @@ def pixels(x: Array, low: float, high: float) -> NDArray[np.uint8]:
     finite = np.asarray(finite.all(2)) if finite.ndim == 3 else finite
     coloured = shades if shades.ndim == 3 else np.repeat(shades[..., None], 3, 2)
     return np.where(finite[..., None], coloured, np.array(_BROKEN, np.uint8))
+
+
+def _smaller(x: Array) -> Array:
+    """Take the mean of squares of pixels, as many as it needs; those at the edges may be cut."""
+    factor = -(-max(x.shape[-2:]) // SIDE)
+    if factor == 1:
+        return x
+    # Infinity on both sides of zero has no mean, and is drawn as what is not finite.
+    with np.errstate(invalid="ignore"):
+        for axis in (-2, -1):
+            begins = np.arange(0, x.shape[axis], factor)
+            sizes = np.diff(np.append(begins, x.shape[axis]))
+            shape = (-1, 1) if axis == -2 else (-1,)
+            x = np.add.reduceat(x, begins, axis=axis) / sizes.reshape(shape)
+    return x
 
 
 def png(shades: NDArray[np.uint8]) -> bytes:
@@ -134,7 +155,8 @@ def _bars(x: Array, low: Array, high: Array) -> Picture:
     finite = np.isfinite(x)
     tops = np.rint(100 - 100 * _scaled(x, low, high)).astype(int)
     feet = np.rint(100 - 100 * _scaled(np.zeros_like(x), low, high)).astype(int)
-    gap = 1 if len(x) <= _GAP else 0
+    tops, feet, finite = _fewer(tops, feet, finite)
+    gap = 1 if len(tops) <= _GAP else 0
     bars, broken = [], []
     for place, (top, foot, good) in enumerate(zip(tops.tolist(), feet.tolist(), finite.tolist(), strict=True)):
         left, right = 10 * place + gap, 10 * (place + 1) - gap
@@ -142,7 +164,16 @@ def _bars(x: Array, low: Array, high: Array) -> Picture:
             bars.append(f"M{left},{foot}V{_seen(top, foot)}H{right}V{foot}z")
         else:
             broken.append(f"M{left},100V0H{right}V100z")
-    return Picture("", 10 * len(x), 100, "".join(bars), "".join(broken))
+    return Picture("", 10 * len(tops), 100, "".join(bars), "".join(broken))
+
+
+def _fewer(tops: NDArray, feet: NDArray, finite: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Keep the longest of neighbouring bars; one that is not finite is longer than any."""
+    size = -(-len(tops) // VALUES)
+    length = np.where(finite, np.abs(tops - feet), 101)
+    begins = range(0, len(tops), size)
+    kept = np.array([begin + int(length[begin : begin + size].argmax()) for begin in begins])
+    return tops[kept], feet[kept], finite[kept]
 
 
 def _seen(top: int, foot: int) -> int:

@@ -1,7 +1,9 @@
-"""A comparison as plain text: an aligned table for terminals, and what its columns mean."""
+"""A comparison as plain text: an aligned table for terminals, what its columns mean, and a sheet of its figures."""
 
 from __future__ import annotations
 
+import csv as sheets
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,12 +26,34 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     Example:
         >>> row = {"inverter": "real", **{column.key: None for column in COLUMNS}, "converged": 1.0}
         >>> print("|".join(table([row]).splitlines()[1].split()))
-        real|inf|inf|inf|100|%|-|-|-|-|-|-|-
+        real|inf|inf|inf|100|%|-|-|-|-|-|-|-|-
     """
     lines = [["method", *(column.heading for column in COLUMNS)]]
     lines += [[_plain(row["inverter"]), *(column.text(row[column.key]) for column in COLUMNS)] for row in rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write the rows of a comparison for a spreadsheet, every figure with all its digits.
+
+    Args:
+        rows: each with the key ``inverter`` and those of `COLUMNS`.
+
+    Returns:
+        A line of keys and one a row, empty where a figure does not apply, with a line end after the last.
+
+    Example:
+        >>> row = {"inverter": "real", **{column.key: None for column in COLUMNS}, "converged": 1.0}
+        >>> print(csv([row]).splitlines()[1])
+        real,,,,1.0,,,,,,,,
+    """
+    keys = ["inverter", *(column.key for column in COLUMNS)]
+    sheet = io.StringIO()
+    writer = sheets.writer(sheet, lineterminator="\n")
+    writer.writerow(keys)
+    writer.writerows([row[key] for key in keys] for row in rows)
+    return sheet.getvalue()
 
 
 def explanation(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,29 @@
+"""genrev report: makes the report of a saved comparison again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genrev.cli.steps import say
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make the report of a saved comparison again: the page, the Markdown and the CSV.
+
+    Args:
+        folder: that genrev compare or Comparison.save wrote.
+    """
+
+    folder: str
+
+    def run(self) -> None:
+        """Write the files anew, each whole or not at all, and print their paths.
+
+        Raises:
+            FileError: the folder holds no comparison of this format, or can't be written to.
+        """
+        from genrev.comparison import Comparison
+
+        for path in Comparison.load(self.folder).save_report(self.folder):
+            say(f"report   {path}")

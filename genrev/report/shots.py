@@ -1,0 +1,82 @@
+"""Shots: single answers as pictures, each with its caption and the training input that it is nearest to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from genrev.report.captions import Captions
+from genrev.report.choice import Place
+from genrev.report.columns import compact, ratio
+from genrev.report.pictures import picture
+
+
+class Shots:
+    """Takes pictures of answers.
+
+    Args:
+        report: as `genrev.report.render` takes it.
+        key: which part of it: "held_out" or "asked".
+    """
+
+    def __init__(self, report: Mapping[str, Any], key: str) -> None:
+        self.part, self.captions = report[key], Captions(report["names"], key == "asked")
+        self._outcomes, self._rows = report["outcomes"], report["training"]["rows"]
+        self._low, self._high = ends(report)
+        self._usual = _usual(report)
+
+    def of(self, name: str, at: Place) -> dict[str, Any]:
+        """Return one answer as a picture.
+
+        Args:
+            name: of the method.
+            at: which target, which sample.
+
+        Returns:
+            Its ``picture``; its ``caption``; and ``near``, what is said of the nearest training input: its ``place``
+            among those that the report holds, or None, and a sentence, ``words``.
+        """
+        target, _ = at
+        answer, label = self.part["answers"][name], self.part["classes"][target]
+        caption = self.captions.of(name, self.part["targets"][target], label, answer, at, self._outcomes)
+        return {
+            "name": name,
+            "picture": picture(np.asarray(answer["x"][at], dtype=np.float64), self._low, self._high),
+            "caption": caption,
+            "near": self._near(answer, at),
+        }
+
+    def _near(self, answer: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        numbers = answer.get("nearest")
+        if numbers is None or at[1] >= numbers.shape[1]:
+            return {"place": None, "words": ""}
+        number, distance = int(numbers[at]), float(answer["distance"][at])
+        if number < 0:
+            return {"place": None, "words": "It is not finite, so that no training input is near it."}
+        place = self._rows.index(number) if number in self._rows else None
+        if distance == 0:
+            return {"place": place, "words": f"It is a copy of training input {number}."}
+        words = f"The nearest training input, number {number}, is {compact(distance)} away"
+        times = f": {ratio(distance / self._usual)} times what is usual for real inputs" if self._usual else ""
+        return {"place": place, "words": f"{words}{times}."}
+
+
+def ends(report: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the range in which inputs are drawn.
+
+    Args:
+        report: as `genrev.report.render` takes it.
+    """
+    low, high = (np.asarray(report[key], dtype=np.float64) for key in ("low", "high"))
+    return low, high
+
+
+def _usual(report: Mapping[str, Any]) -> float:
+    """The median distance of the held-out inputs to their nearest training inputs; 0 where there is none."""
+    distance = report["held_out"]["answers"].get("real", {}).get("distance")
+    if distance is None:
+        return 0.0
+    median = float(np.median(distance))
+    return median if np.isfinite(median) else 0.0
