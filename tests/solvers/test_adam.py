@@ -68,7 +68,9 @@ def test_it_stays_in_the_box_and_moves_only_what_is_free() -> None:
     found = solve(lambda x: x.sum(1, keepdim=True), torch.full((4, 1), 50.0), start, low=0.0, high=1.0, free=free)
     torch.testing.assert_close(found.x[:, [0, 2]], torch.ones(4, 2))
     assert torch.equal(found.x[:, 1], start[:, 1])
-    assert bool((found.status == Status.LIMIT).all())
+    # Every value that may move is drawn out of the box: more steps would change nothing.
+    assert bool((found.status == Status.STALLED).all())
+    assert int(found.steps.max()) < 50
 
 
 def test_each_row_stops_by_itself_and_as_it_would_alone() -> None:
@@ -133,3 +135,32 @@ def test_it_keeps_the_precision(dtype: torch.dtype) -> None:
     found = solve(lambda x: x, torch.ones(2, 1, dtype=dtype), torch.zeros(2, 1, dtype=dtype), aim=0.1)
     assert found.x.dtype == found.share.dtype == dtype
     assert bool((found.status == Status.SOLVED).all())
+
+
+def test_a_preference_chooses_among_the_solutions() -> None:
+    target = torch.tensor([[1.0], [-2.0]])
+    start = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+
+    def total(x: Tensor) -> Tensor:
+        return x.sum(1, keepdim=True)
+
+    # Of all x with a given sum the shortest has two equal halves.
+    found = solve(total, target, start, preference=lambda rows, x: x.square().sum(1), scale=1.0)
+    assert bool((found.status == Status.SOLVED).all())
+    torch.testing.assert_close(found.x, target.expand(2, 2) / 2, atol=0.02, rtol=0)
+
+
+def test_a_preference_of_rows_that_are_solved_already_still_counts() -> None:
+    start = torch.tensor([[4.0, -3.0]])
+    found = solve(
+        lambda x: x.sum(1, keepdim=True), torch.ones(1, 1), start, preference=lambda rows, x: x.square().sum(1)
+    )
+    assert found.status.tolist() == [Status.SOLVED]
+    assert float(found.x.norm()) < 1.0
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_few_steps_leave_no_room_for_a_preference_and_do_no_harm(steps: int) -> None:
+    found = solve(lambda x: x, torch.ones(1, 1), torch.zeros(1, 1), preference=lambda _, x: x.sum(1), steps=steps)
+    assert found.steps.tolist() == [steps]
+    assert bool(found.share.isfinite())
