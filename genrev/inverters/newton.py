@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,8 +16,13 @@ from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.network import Network
 from genrev.solvers import Search, Status, levenberg_marquardt, shorten
 from genrev.solvers.jacobian import Function
+from genrev.solvers.products import Products
 
 METRICS = ("identity", "variance")
+JACOBIANS = ("auto", "dense", "free")
+
+_DENSE = 2**26
+"""Bytes that the Jacobian of a row may take to be stored where that is left to the method."""
 
 _TRUST = 0.5
 """How far a step from a start may depart from what its linear model foresaw, as a share of the change foreseen: a step
@@ -38,6 +44,9 @@ class NewtonInverter(Inverter):
         steps: how many steps to try at most, in each search.
         shortest: how many rounds of shortening to try, from a start; 0 for none.
         restarts: how often a search that stalls begins again elsewhere: around the start, or the mean of the data.
+        jacobian: "dense" stores the Jacobian of each row, outputs by values; "free" works with its products by vectors
+            alone, and conjugate gradients, in a few vectors a row; "auto" is "free" where the Jacobian of a row takes
+            more than 64 MB and the network can be differentiated as "free" needs it, else "dense".
 
     Reference:
         Levenberg, 1944, "A method for the solution of certain non-linear problems in least squares".
@@ -66,17 +75,48 @@ class NewtonInverter(Inverter):
         steps: int = 100,
         shortest: int = 60,
         restarts: int = 2,
+        jacobian: str = "auto",
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        if metric not in METRICS:
-            raise ArgumentError(
-                f"expected metric to be one of {', '.join(METRICS)}, got {metric!r}{nearest(str(metric), METRICS)}"
-            )
-        self.metric, self.steps = metric, whole("steps", steps, least=0)
+        _one_of("metric", metric, METRICS)
+        _one_of("jacobian", jacobian, JACOBIANS)
+        self.metric, self.jacobian, self.steps = metric, jacobian, whole("steps", steps, least=0)
         self.shortest, self.restarts = whole("shortest", shortest, least=0), whole("restarts", restarts, least=0)
 
+        self._matrix_free = jacobian == "free" or (
+            jacobian == "auto" and self._jacobian_bytes() > _DENSE and self._has_products()
+        )
+        if jacobian == "free" and not self._has_products():
+            raise ArgumentError(
+                "expected a network with derivatives of its derivatives, or of forward mode, got one with neither; "
+                "leave out jacobian='free'"
+            )
+
+    def _jacobian_bytes(self) -> int:
+        return math.prod(self.network.output_shape) * self.network.space.size * self.network.dtype.itemsize
+
+    def _has_products(self) -> bool:
+        """Whether the network can be differentiated as the products of its Jacobian need it."""
+        space, like = self.network.space, torch.empty(0, dtype=self.network.dtype, device=self.network.device)
+        x = space.middle.to(like).flatten()[None]
+        with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
+            try:
+                products = Products(lambda rows: self._values, torch.zeros(1, dtype=torch.int64), x)
+                products.forth(torch.zeros_like(x))
+            except (NotImplementedError, RuntimeError):
+                return False
+        return True
+
+    def _values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the flat outputs as a `Function` does, with nothing asked of them."""
+        return self.network.rowwise(x.reshape(-1, *self.network.space.shape)).flatten(1), x[:, 0]
+
     def _row_bytes(self) -> int:
-        outputs = torch.Size(self.network.output_shape).numel()
+        outputs = math.prod(self.network.output_shape)
+        if self._matrix_free:
+            # The vectors of the search and of conjugate gradients; a forward pass, its backward pass, and that one's.
+            vectors = 24 * (outputs + self.network.space.size)
+            return vectors * self.network.dtype.itemsize + 6 * self.network.row_bytes
         # The Jacobian, a copy weighted by the metric, one of the rows that are not settled, and one being renewed; the
         # products of its rows, their factors and inverses in double precision.
         jacobians = 4 * outputs * self.network.space.size + 10 * min(outputs, self.network.space.size) ** 2
@@ -92,7 +132,9 @@ class NewtonInverter(Inverter):
             equation = Equation(self.network, problem.target, problem.tolerance)
             function = rows_of(equation, self.network.space.shape)
             goal = self._admit(problem.start, problem.known).flatten(1)
-            stats["shortened"] = shorten(function, search, goal, **box, aim=AIM, rounds=self.shortest)
+            stats["shortened"] = shorten(
+                function, search, goal, **box, aim=AIM, rounds=self.shortest, matrix_free=self._matrix_free
+            )
         x = search.x.reshape(-1, *self.network.space.shape)
         return Proposal(x, {"steps": search.steps, **stats}, reasons(search))
 
@@ -134,7 +176,15 @@ class NewtonInverter(Inverter):
     def _solve(self, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool) -> Search:
         equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
         function = rows_of(equation, self.network.space.shape)
-        return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps, alike=equation.alike)
+        return levenberg_marquardt(
+            function,
+            x.flatten(1),
+            **box,
+            aim=AIM,
+            steps=self.steps,
+            alike=equation.alike,
+            matrix_free=self._matrix_free,
+        )
 
     def _metric(self, like: Tensor) -> Tensor:
         if self.metric == "identity" or self.data is None:
@@ -142,6 +192,13 @@ class NewtonInverter(Inverter):
         variance = self.data.variance.flatten()
         # Values that never vary in the data may still have to move: a little is left to them.
         return (variance / variance.max()).clamp(min=1e-4)
+
+
+def _one_of(name: str, value: Any, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise ArgumentError(
+            f"expected {name} to be one of {', '.join(names)}, got {value!r}{nearest(str(value), names)}"
+        )
 
 
 def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:
