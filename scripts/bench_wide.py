@@ -1,4 +1,4 @@
-"""Print what matrix-free newton takes for a 10,000-1,000-10,000 tanh network, whose Jacobian would take 400 MB a row."""
+"""Print what newton takes for a 10,000-1,000-10,000 tanh network, whose Jacobian of 400 MB a row is never formed."""
 
 import argparse
 import resource
@@ -31,10 +31,16 @@ def peak() -> int:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--widths", type=int, nargs=3, default=(10_000, 1_000, 10_000), metavar=("IN", "HIDDEN", "OUT"))
+    options.add_argument(
+        "--widths", type=int, nargs=3, default=(10_000, 1_000, 10_000), metavar=("IN", "HIDDEN", "OUT")
+    )
     options.add_argument("--targets", type=int, default=8)
-    options.add_argument("--gain", type=float, default=1.0, help="of the weights: their spread times the root of fan-in")
-    options.add_argument("--unbounded", action="store_true", help="normal inputs without bounds, not even ones in a box")
+    options.add_argument(
+        "--gain", type=float, default=1.0, help="of the weights: their spread times the root of fan-in"
+    )
+    options.add_argument(
+        "--unbounded", action="store_true", help="normal inputs without bounds, not even ones in a box"
+    )
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     torch.set_num_threads(1)

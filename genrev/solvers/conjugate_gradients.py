@@ -32,7 +32,7 @@ class Damped(NamedTuple):
 
     Args:
         step: ``(rows, n)``: d, of the free values.
-        duals: ``(rows, m)``: w.
+        duals: ``(rows, m)``: w = (J d + r) / lambda.
     """
 
     step: Tensor
@@ -92,7 +92,8 @@ def conjugate_gradients(
             if iteration > _SOON:
                 working &= (now < _PROGRESS * before[0]) | (slope < _PROGRESS**2 * before[1])
             before = now, slope
-    return Damped(step, duals)
+    # Not the duals that drew the step: of what no step can change, those know only what they have been told so far.
+    return Damped(step, model / level.to(left)[:, None])
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -44,7 +45,7 @@ class Products:
             self.outputs = self._residual.shape[1]
             self._duals = torch.zeros_like(self._residual, requires_grad=True)
             self._pull = self._pulled(self._duals, create_graph=True)
-        self._twice = True
+        self._twice: bool | None = None
 
     def back(self, duals: Tensor) -> Tensor:
         """Return J'w for each row: ``(rows, m)`` to ``(rows, n)``."""
@@ -54,13 +55,26 @@ class Products:
     def forth(self, step: Tensor) -> Tensor:
         """Return J d for each row: ``(rows, n)`` to ``(rows, m)``."""
         step = filled(step if self._free is None else step * self._free)
-        if self._twice:
-            try:
-                return self._backward_of_backward(step)[: self._rows]
-            except (NotImplementedError, RuntimeError):
-                # Some operations, and functions marked `once_differentiable`, have no derivative of their derivative.
-                self._twice = False
-        return self._forward(step)[: self._rows]
+        if self._twice is None:
+            self._twice = self._differentiable_twice(step)
+        return (self._backward_of_backward if self._twice else self._forward)(step)[: self._rows]
+
+    def _differentiable_twice(self, step: Tensor) -> bool:
+        """Whether the derivative of the derivative is there: w'(J d) must be (J'w)'d.
+
+        Some operations have none, and say so; what is marked `once_differentiable` may count as zero instead.
+        """
+        try:
+            forth = self._backward_of_backward(step)
+        except (NotImplementedError, RuntimeError):
+            return False
+        duals = torch.ones_like(forth)
+        duals[:, ::2] = -2.0
+        pull = self._pulled(duals)
+        one, other = (forth * duals).sum(1), (pull * step).sum(1)
+        size = forth.norm(dim=1) * duals.norm(dim=1) + pull.norm(dim=1) * step.norm(dim=1)
+        # What is not finite can't be compared.
+        return not bool(((one - other).abs() > 1e-3 * size).any())
 
     def _pulled(self, duals: Tensor, *, create_graph: bool = False) -> Tensor:
         if not self._residual.requires_grad:
@@ -78,7 +92,9 @@ class Products:
         return forth
 
     def _forward(self, step: Tensor) -> Tensor:
-        with forward_ad.dual_level():
+        with forward_ad.dual_level(), warnings.catch_warnings():
+            # Its first use imports what torch itself warns of.
+            warnings.simplefilter("ignore", DeprecationWarning)
             residual = self._function(forward_ad.make_dual(self._x.detach(), step))[0]
             tangent = forward_ad.unpack_dual(residual).tangent
         return torch.zeros_like(residual) if tangent is None else tangent.detach()

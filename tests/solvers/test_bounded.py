@@ -11,6 +11,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from genrev.solvers.bounded import BoundedStep, bounded_step
+from genrev.solvers.metric import LowRank
 from genrev.solvers.stored import Stored
 
 
@@ -143,3 +144,42 @@ def test_more_residuals_than_values_have_no_duals() -> None:
     )
     assert step.duals is None
     assert step.factor is None
+
+
+@pytest.mark.parametrize(("m", "n", "rank"), [(2, 7, 2), (7, 3, 1), (4, 4, 3), (1, 5, 2), (20, 12, 4)])
+def test_a_step_in_a_metric_of_correlated_values_is_the_minimum_in_the_box(m: int, n: int, rank: int) -> None:
+    torch.manual_seed(m)
+    rows = 40
+    slopes, residual = torch.randn(rows, m, n), 3 * torch.randn(rows, m)
+    low, high = -torch.rand(n), torch.rand(n)
+    metric = LowRank(0.1 + torch.rand(n), torch.randn(n, rank))
+    where = torch.rand(rows, n)
+    x = torch.where(where < 0.2, low, torch.where(where > 0.8, high, low + (high - low) * torch.rand(rows, n)))
+    may = (torch.rand(rows, n) > 0.2).double()
+    slopes = slopes * may[:, None]
+    damping = 10 ** (6 * torch.rand(rows) - 5)
+    step = bounded_step(Stored(slopes, metric), residual, x, low, high, damping, passes=200, may=may)
+    assert bool(step.settled.all())
+    precision = torch.linalg.inv(torch.diag(metric.diagonal) + metric.factor @ metric.factor.T)
+    for row in range(rows):
+        change, least, most = step.change[row], low - x[row], high - x[row]
+        assert bool(((least <= change) & (change <= most)).all())
+        assert bool((change[may[row] == 0] == 0).all())
+        level = first_level(slopes[row], residual[row], least, most, metric, precision, may[row] > 0) * damping[row]
+        slope = slopes[row].T @ (slopes[row] @ change + residual[row]) + level * precision @ change
+        # Nothing may be gained inwards from a bound, nor either way between them.
+        gain = torch.where(change <= least, slope.clamp(max=0), torch.where(change >= most, slope.clamp(min=0), slope))
+        size = (slopes[row].T @ residual[row]).abs().max() + 1e-9
+        assert float((gain * may[row]).abs().max()) <= 1e-7 * float(size)
+
+
+def first_level(
+    slopes: Tensor, residual: Tensor, least: Tensor, most: Tensor, metric: LowRank, precision: Tensor, may: Tensor
+) -> Tensor:
+    """The mean squared slope of what may move at first: all but what is drawn out of the box."""
+    drawn = -torch.linalg.inv(precision) @ (slopes.T @ residual)
+    free = (may & ~((least == 0) & (drawn < 0)) & ~((most == 0) & (drawn > 0))).nonzero()[:, 0]
+    if not len(free):
+        return (slopes.square() * metric.variance).sum(1).mean()
+    covariance = torch.linalg.inv(precision[free[:, None], free])
+    return torch.trace(slopes[:, free] @ covariance @ slopes[:, free].T) / len(slopes)
