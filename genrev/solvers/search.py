@@ -32,6 +32,7 @@ class Search:
         steps: ``(rows,)`` integers: how many steps were tried.
 
     Example:
+        >>> import torch
         >>> rows = {"status": torch.tensor([0, 1]), "steps": torch.tensor([4, 90])}
         >>> search = Search(x=torch.zeros(2, 3), share=torch.tensor([0.001, 70.0]), **rows)
         >>> (search.status == Status.SOLVED).tolist()
