@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,10 +14,20 @@ from genrev.equation import AIM, Equation
 from genrev.errors import ArgumentError, nearest
 from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.network import Network
-from genrev.solvers import Search, Status, levenberg_marquardt, shorten
+from genrev.solvers import LowRank, Search, Status, levenberg_marquardt, shorten
 from genrev.solvers.jacobian import Function
+from genrev.solvers.metric import Metric
+from genrev.solvers.products import Products
 
-METRICS = ("identity", "variance")
+METRICS = ("identity", "variance", "covariance")
+JACOBIANS = ("auto", "dense", "free")
+
+_DENSE = 2**26
+"""Bytes that the Jacobian of a row may take to be stored where that is left to the method."""
+
+_RANK, _MOST, _LEAST = 64, 2048, 1e-4
+"""How many factors of the data's covariance a metric has, of how many values or inputs at most they are computed, and
+the least variance of a value, as a share of the greatest one."""
 
 _FINEST = 1e-24
 """The least weight of a value in a metric, to which single precision can still add."""
@@ -36,11 +47,17 @@ class NewtonInverter(Inverter):
     Args:
         network: the network to invert.
         tolerance: the residual that counts as met, in output units.
-        metric: what a short way is: "identity", or "variance", where inputs that vary more in the data (after `fit`)
-            move more freely. Either counts each value in widths of its bounds where these differ.
+        metric: what a short way is: "identity"; "variance", where values that vary more in the data (after `fit`) move
+            more freely; or "covariance", where those move together that do so in the data: by itself it then covers
+            more of the data, but it takes several times as long, and behind a method that draws it moves its draws
+            farther and recalls less of the data than "identity", which moves least. Each counts a value in
+            widths of its bounds where these differ.
         steps: how many steps to try at most, in each search.
         shortest: how many rounds of shortening to try, from a start; 0 for none.
         restarts: how often a search that stalls begins again elsewhere: around the start, or the mean of the data.
+        jacobian: "dense" stores the Jacobian of each row, outputs by values; "free" works with its products by vectors
+            alone, and conjugate gradients, in a few vectors a row; "auto" is "free" where the Jacobian of a row takes
+            more than 64 MB and the network can be differentiated as "free" needs it, else "dense".
 
     Reference:
         Levenberg, 1944, "A method for the solution of certain non-linear problems in least squares".
@@ -69,20 +86,55 @@ class NewtonInverter(Inverter):
         steps: int = 100,
         shortest: int = 60,
         restarts: int = 2,
+        jacobian: str = "auto",
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        if metric not in METRICS:
-            raise ArgumentError(
-                f"expected metric to be one of {', '.join(METRICS)}, got {metric!r}{nearest(str(metric), METRICS)}"
-            )
-        self.metric, self.steps = metric, whole("steps", steps, least=0)
+        _one_of("metric", metric, METRICS)
+        _one_of("jacobian", jacobian, JACOBIANS)
+        self.metric, self.jacobian, self.steps = metric, jacobian, whole("steps", steps, least=0)
         self.shortest, self.restarts = whole("shortest", shortest, least=0), whole("restarts", restarts, least=0)
 
+        self._factor: Tensor | None = None
+        self._matrix_free = jacobian == "free" or (
+            jacobian == "auto" and self._jacobian_bytes() > _DENSE and self._has_products()
+        )
+        if jacobian == "free" and not self._has_products():
+            raise ArgumentError(
+                "expected a network with derivatives of its derivatives, or of forward mode, got one with neither; "
+                "leave out jacobian='free'"
+            )
+
+    def _jacobian_bytes(self) -> int:
+        return math.prod(self.network.output_shape) * self.network.space.size * self.network.dtype.itemsize
+
+    def _has_products(self) -> bool:
+        """Whether the network can be differentiated as the products of its Jacobian need it."""
+        space, like = self.network.space, torch.empty(0, dtype=self.network.dtype, device=self.network.device)
+        x = space.middle.to(like).flatten()[None]
+        with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
+            try:
+                products = Products(lambda rows: self._values, torch.zeros(1, dtype=torch.int64), x)
+                products.forth(torch.ones_like(x))
+            except (NotImplementedError, RuntimeError):
+                return False
+        return True
+
+    def _values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the flat outputs as a `Function` does, with nothing asked of them."""
+        return self.network.rowwise(x.reshape(-1, *self.network.space.shape)).flatten(1), x[:, 0]
+
     def _row_bytes(self) -> int:
-        outputs = torch.Size(self.network.output_shape).numel()
+        outputs = math.prod(self.network.output_shape)
+        if self._matrix_free:
+            # The vectors of the search and of conjugate gradients; a forward pass, its backward pass, and that one's.
+            vectors = 24 * (outputs + self.network.space.size)
+            return vectors * self.network.dtype.itemsize + 6 * self.network.row_bytes
         # The Jacobian, a copy weighted by the metric, one of the rows that are not settled, and one being renewed; the
         # products of its rows, their factors and inverses in double precision.
         jacobians = 4 * outputs * self.network.space.size + 10 * min(outputs, self.network.space.size) ** 2
+        if self.metric == "covariance":
+            # The covariance of its factors, given the values on bounds, and what makes it, in double precision.
+            jacobians += 8 * min(_RANK, self.network.space.size) ** 2
         return jacobians * self.network.dtype.itemsize + self.network.row_bytes * outputs
 
     def _propose(self, problem: Problem) -> Proposal:
@@ -95,7 +147,9 @@ class NewtonInverter(Inverter):
             equation = Equation(self.network, problem.target, problem.tolerance)
             function = rows_of(equation, self.network.space.shape)
             goal = self._admit(problem.start, problem.known).flatten(1)
-            stats["shortened"] = shorten(function, search, goal, **box, aim=AIM, rounds=self.shortest)
+            stats["shortened"] = shorten(
+                function, search, goal, **box, aim=AIM, rounds=self.shortest, matrix_free=self._matrix_free
+            )
         x = search.x.reshape(-1, *self.network.space.shape)
         return Proposal(x, {"steps": search.steps, **stats}, reasons(search))
 
@@ -137,17 +191,76 @@ class NewtonInverter(Inverter):
     def _solve(self, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool) -> Search:
         equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
         function = rows_of(equation, self.network.space.shape)
-        return levenberg_marquardt(function, x.flatten(1), **box, aim=AIM, steps=self.steps, alike=equation.alike)
+        return levenberg_marquardt(
+            function,
+            x.flatten(1),
+            **box,
+            aim=AIM,
+            steps=self.steps,
+            alike=equation.alike,
+            matrix_free=self._matrix_free,
+        )
 
-    def _metric(self, like: Tensor) -> Tensor:
+    def _fit(self, inputs: Tensor, seed: int) -> None:
+        if self.metric == "covariance":
+            self._factor = principal_factor(inputs.flatten(1), _RANK)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {} if self._factor is None else {"factor": self._factor}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self._factor = tensors.get("factor")
+
+    def _metric(self, like: Tensor) -> Metric:
         unit = self.network.space.unit.flatten()
         # A step in widths of the bounds, where these differ: the range of the largest is 1.
         weight = (unit / unit.max()).square().clamp(min=_FINEST).to(like)
         if self.metric == "identity" or self.data is None:
             return weight
-        variance = self.data.variance.flatten() / unit.to(like).square()
-        # Values that never vary in the data may still have to move: a little is left to them.
-        return weight * (variance / variance.max()).clamp(min=1e-4)
+        unit = unit.to(like)
+        variance = self.data.variance.flatten() / unit.square()
+        most = variance.max()
+        if self._factor is None:
+            # Values that never vary in the data may still have to move: a little is left to them.
+            return weight * (variance / most).clamp(min=_LEAST)
+        # What the factors leave of each value's variance is its own.
+        own = variance - (self._factor / unit[:, None]).square().sum(1)
+        return LowRank(weight * (own / most).clamp(min=_LEAST), self._factor / (unit.max() * most.sqrt()))
+
+
+def principal_factor(inputs: Tensor, rank: int) -> Tensor:
+    """Return U ``(n, rank or fewer)`` with U U' as near to the covariance of inputs ``(rows, n)`` as its rank allows.
+
+    Args:
+        inputs: ``(rows, n)``, at least two rows.
+        rank: the most columns.
+
+    Reference:
+        Tipping and Bishop, 1999, "Probabilistic principal component analysis".
+
+    Example:
+        >>> principal_factor(torch.tensor([[0.0, 0.0], [2.0, 4.0]]), 5).abs()
+        tensor([[1.4142],
+                [2.8284]])
+    """
+    # Some of the inputs say enough of very many values, and the smaller one of the two products has the same factors.
+    inputs = inputs[:: -(-len(inputs) // _MOST)] if inputs.shape[1] > _MOST else inputs
+    away = (inputs - inputs.mean(0)).double() / (len(inputs) - 1) ** 0.5
+    if len(away) < away.shape[1]:
+        values, vectors = torch.linalg.eigh(away @ away.T)
+        factor = away.T @ vectors
+    else:
+        values, vectors = torch.linalg.eigh(away.T @ away)
+        factor = vectors * values.clamp(min=0).sqrt()
+    kept = values > 1e-10 * values.max()
+    return factor[:, kept].flip(1)[:, :rank].contiguous().to(inputs)
+
+
+def _one_of(name: str, value: Any, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise ArgumentError(
+            f"expected {name} to be one of {', '.join(names)}, got {value!r}{nearest(str(value), names)}"
+        )
 
 
 def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:

@@ -5,50 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from genrev.rows import filled
-from genrev.solvers.bounded import BoundedStep, back, bounded_step, forth
+from genrev.solvers.bounded import BoundedStep, bounded_step
 from genrev.solvers.jacobian import Function, jacobian
+from genrev.solvers.matrix_free import MatrixFree
+from genrev.solvers.metric import LowRank, Metric, restrict
+from genrev.solvers.search import Search, Status
+from genrev.solvers.stored import Slopes, Stored
 
-
-class Status(IntEnum):
-    """How the search of a row ended.
-
-    Example:
-        >>> [status.name for status in Status]
-        ['SOLVED', 'STALLED', 'LIMIT']
-    """
-
-    SOLVED = 0
-    STALLED = 1
-    LIMIT = 2
-
-
-@dataclass(eq=False)
-class Search:
-    """The state of a batch of searches; every field begins with the row.
-
-    Args:
-        x: ``(rows, n)``: the best point found.
-        share: ``(rows,)``: its distance to the target as a share of the tolerance.
-        status: ``(rows,)`` integers of `Status`.
-        steps: ``(rows,)`` integers: how many steps were tried.
-
-    Example:
-        >>> rows = {"status": torch.tensor([0, 1]), "steps": torch.tensor([4, 90])}
-        >>> search = Search(x=torch.zeros(2, 3), share=torch.tensor([0.001, 70.0]), **rows)
-        >>> (search.status == Status.SOLVED).tolist()
-        [True, False]
-    """
-
-    x: Tensor
-    share: Tensor
-    status: Tensor
-    steps: Tensor
+__all__ = ["Search", "Status", "levenberg_marquardt"]
 
 
 @dataclass(eq=False, repr=False)
@@ -97,12 +66,24 @@ class _Task:
     function: Callable[[Tensor], Function]
     low: Tensor
     high: Tensor
-    metric: Tensor
+    metric: Metric
     free: Tensor | None
     aim: float
     steps: int
-    room: Tensor
     trust: float
+    room: Tensor | None
+    """Memory that every step works in: to ask for it each time takes as long as the step. None where no Jacobian is
+    stored."""
+
+    def slopes(self, rows: _Rows) -> Slopes:
+        """Return the Jacobians of rows where they now are."""
+        if self.room is None:
+            return MatrixFree(self.function, rows.index, rows.x, self.metric, self.may(rows.index))
+        return Stored(rows.jacobian, self.metric, self.room)
+
+    def may(self, index: Tensor) -> Tensor | None:
+        """Return which values of rows may move; None where all may."""
+        return None if self.free is None else self.free[index]
 
 
 _FIRST_DAMPING = 0.3
@@ -134,13 +115,14 @@ def levenberg_marquardt(
     *,
     low: Tensor,
     high: Tensor,
-    metric: Tensor,
+    metric: Metric,
     free: Tensor | None = None,
     aim: float = 0.01,
     steps: int = 100,
     at_once: int | None = None,
     trust: float = math.inf,
     alike: bool = False,
+    matrix_free: bool = False,
 ) -> Search:
     """Move every row the short way to a zero of its residual within the box, or as near as it gets.
 
@@ -152,7 +134,7 @@ def levenberg_marquardt(
         x: ``(rows, n)``: where to begin, inside the box.
         low: ``(n,)``, -inf where unbounded.
         high: ``(n,)``, inf where unbounded.
-        metric: ``(n,)``, positive: a step d costs sum(d^2 / metric).
+        metric: ``(n,)``, positive: a step d costs sum(d^2 / metric); or the metric of values that move together.
         free: ``(rows, n)`` of bool: which values may move; all if not given.
         aim: the share of the tolerance at which a row is solved.
         steps: how many steps to try at most.
@@ -163,6 +145,9 @@ def levenberg_marquardt(
             search begins; without one, any step that helps is taken.
         alike: whether the Jacobians of rows that are at the same point are the same: where all begin at one, the first
             is computed once.
+        matrix_free: whether to work with products of the Jacobians alone, which are then never formed: for many
+            residuals of many values. Where either are few its steps are those of stored Jacobians; else inexact ones,
+            and a row that is within its tolerance ends as soon as one does not halve its distance.
 
     Returns:
         The best point of each row, by distance in the user's units.
@@ -181,16 +166,17 @@ def levenberg_marquardt(
     """
     index = torch.arange(len(x), device=x.device)
     search = Search(x.clone(), torch.full_like(x[:, 0], math.inf), torch.full_like(index, Status.LIMIT), 0 * index)
-    if at_once is None:
+    if at_once is None and matrix_free:
+        at_once = max(1, len(x))
+    elif at_once is None:
         at_once = max(1, _CACHED // (64 * x.shape[1] * function(index[:1])(x[:1])[0].shape[1])) * 64
     residual = torch.cat([_begin(function, search, part, aim) for part in index.split(at_once)])
     waiting = (search.status != Status.SOLVED).nonzero()[:, 0]
     free = None if free is None or bool(free.all()) else free
-    # Memory that every step works in: to ask for it each time takes as long as the step.
-    room = x.new_empty(2, len(filled(waiting[:at_once])), residual.shape[1], x.shape[1])
-    task = _Task(function, low, high, metric, free, aim, steps, room, trust)
+    room = None if matrix_free else x.new_empty(2, len(filled(waiting[:at_once])), residual.shape[1], x.shape[1])
+    task = _Task(function, low, high, metric, free, aim, steps, trust, room)
     first = None
-    if alike and bool((x == x[:1]).all()):
+    if alike and room is not None and bool((x == x[:1]).all()):
         first = jacobian(function, index[:1], x[:1])[2]
     rows, waiting = _fresh(search, residual, waiting[:at_once], task, first), waiting[at_once:]
     renew = torch.full_like(rows.index, first is None, dtype=torch.bool)
@@ -218,7 +204,9 @@ def _fresh(search: Search, residual: Tensor, index: Tensor, task: _Task, first: 
     """Return rows that have not moved yet, with the Jacobian that all have there; with none yet if not given."""
     x, residual = search.x[index], residual[index]
     cost = _cost(residual)
-    if first is None:
+    if task.room is None:
+        slopes = x.new_empty(len(x), 0)
+    elif first is None:
         slopes = x.new_empty(*residual.shape, x.shape[1])
     else:
         slopes = first.expand(len(index), -1, -1) * (1.0 if task.free is None else task.free[index][:, None])
@@ -240,7 +228,7 @@ def _fresh(search: Search, residual: Tensor, index: Tensor, task: _Task, first: 
 def _renew(rows: _Rows, renew: Tensor, task: _Task) -> None:
     """Compute the Jacobian of some rows where they now are."""
     some = renew.nonzero()[:, 0]
-    if not len(some):
+    if task.room is None or not len(some):
         return
     # Filled up here, where a copy more costs nothing, and not in each of many backward passes.
     some = filled(some)
@@ -257,16 +245,18 @@ def _step(rows: _Rows, search: Search, task: _Task) -> tuple[Tensor, Tensor]:
     search.steps[rows.index] += 1
     leap = rows.slow % _SLOW == _SLOW - 1
     damping = torch.where(leap, _LEAP_DAMPING, rows.damping)
-    step = bounded_step(
-        rows.jacobian, rows.residual, rows.x, task.low, task.high, task.metric, damping, passes=2, room=task.room
-    )
+    slopes, may = task.slopes(rows), task.may(rows.index)
+    # In a diagonal metric what has no slope stays anyway.
+    may = may.to(rows.x) if may is not None and isinstance(task.metric, LowRank) else None
+    step = bounded_step(slopes, rows.residual, rows.x, task.low, task.high, damping, passes=2, may=may)
     trial = _try(task.function(rows.index), (rows.x + step.change).clamp(task.low, task.high))
-    foreseen = rows.residual + forth(rows.jacobian, step.change)
+    foreseen = rows.residual + slopes.forth(step.change)
     # Written so that a step of no length, which foresees no change, is believed.
     believed = ~((trial.residual - foreseen).norm(dim=1) > task.trust * (rows.residual - foreseen).norm(dim=1))
     near = trial.cost < torch.where(rows.slow >= _SLOW / 2, 1.0, _NEAR) * rows.cost
-    _correct(trial, rows, step, believed & near & (trial.share > task.aim), task)
-    better = believed & (trial.share < search.share[rows.index])
+    _correct(trial, rows, step, slopes, believed & near & (trial.share > task.aim), task)
+    share = search.share[rows.index]
+    better = believed & (trial.share < share)
     search.x[rows.index[better]], search.share[rows.index[better]] = trial.x[better], trial.share[better]
 
     predicted = rows.cost - _cost(foreseen)
@@ -278,6 +268,9 @@ def _step(rows: _Rows, search: Search, task: _Task) -> tuple[Tensor, Tensor]:
     # A Jacobian that promises nothing, or fails however short the step, is the end.
     hopeless = (step.settled & (predicted <= 1e-9 * rows.cost)) | (~accepted & (damping > _MOST_DAMPING))
     solved = believed & ((trial.share <= task.aim) | (trial.cost == 0))
+    if not slopes.exact:
+        # The last digits may be below what rounding leaves, and take the most products.
+        solved |= (share <= 1) & (trial.share > 0.5 * share)
 
     rows.damping, rows.pace = _damping(rows.damping, rows.pace, accepted, gain, leap)
     rows.x = torch.where(accepted[:, None], trial.x, rows.x)
@@ -297,7 +290,7 @@ def _try(function: Function, x: Tensor) -> _Trial:
     return _Trial(x, residual, share, _cost(residual))
 
 
-def _correct(trial: _Trial, rows: _Rows, step: BoundedStep, which: Tensor, task: _Task) -> None:
+def _correct(trial: _Trial, rows: _Rows, step: BoundedStep, slopes: Slopes, which: Tensor, task: _Task) -> None:
     """Bring some trials nearer to their zeros, in place, by Broyden's method.
 
     Its unknowns are the duals w, as many as there are residuals, at x = clip(x - metric J'w), and it begins with what
@@ -307,14 +300,14 @@ def _correct(trial: _Trial, rows: _Rows, step: BoundedStep, which: Tensor, task:
     if step.duals is None or step.factor is None or not len(some):
         return
     x, duals, residual = rows.x[some], step.duals[some], trial.residual[some].double()
-    slopes = torch.index_select(rows.jacobian, 0, some, out=task.room[0, : len(some)])
+    slopes = slopes.select(some)
+    land = _landing(task, rows.index[some], x, step.change[some])
     inverse = torch.cholesky_inverse(step.factor[some])
     function = task.function(rows.index[some])
     for _ in range(_CORRECTIONS):
         # Where there is no factor nothing changes.
         change = (inverse @ residual[..., None])[..., 0].nan_to_num(0.0, 0.0, 0.0)
-        pull = back(slopes, (duals + change).to(x.dtype))
-        other = _try(function, torch.addcmul(x, task.metric, pull, value=-1).clamp(task.low, task.high))
+        other = _try(function, land(slopes.back((duals + change).to(x.dtype))).clamp(task.low, task.high))
         found = other.residual.double()
         answer = (inverse @ (residual - found)[..., None])[..., 0]
         extent = (change * answer).sum(1)
@@ -326,6 +319,20 @@ def _correct(trial: _Trial, rows: _Rows, step: BoundedStep, which: Tensor, task:
         residual = torch.where(nearer[:, None], found, residual)
         nearer = nearer.nonzero()[:, 0]
         trial.take(some[nearer], other, nearer)
+
+
+def _landing(task: _Task, index: Tensor, x: Tensor, change: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return where a pull J'w leads from x; in a metric of correlated values, with those held that the step held."""
+    metric = task.metric
+    if not isinstance(metric, LowRank):
+        return lambda pull: torch.addcmul(x, metric, pull, value=-1)
+    inside = (x + change > task.low) & (x + change < task.high)
+    may = task.may(index)
+    inside = inside if may is None else inside & may
+    fixed = torch.where(inside, 0.0, change)
+    held = restrict(metric, inside.to(x), fixed)
+    begin = x + (fixed if held.at is None else held.at)
+    return lambda pull: begin - held.apply(pull)
 
 
 def _clock(mark: Tensor, since: Tensor, reset: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genrev.solvers.bounded import bounded_step, forth
+from genrev.solvers.bounded import bounded_step
 from genrev.solvers.jacobian import Function, jacobian
-from genrev.solvers.levenberg_marquardt import Search, Status, levenberg_marquardt
+from genrev.solvers.levenberg_marquardt import levenberg_marquardt
+from genrev.solvers.matrix_free import MatrixFree
+from genrev.solvers.metric import LowRank, Metric, cost
+from genrev.solvers.search import Search, Status
+from genrev.solvers.stored import Slopes, Stored
+
+_FORCING = 1e-3
+"""The share of its linear constraint that a way may miss, where no Jacobian is stored."""
 
 
 def shorten(
@@ -19,11 +26,12 @@ def shorten(
     *,
     low: Tensor,
     high: Tensor,
-    metric: Tensor,
+    metric: Metric,
     free: Tensor,
     aim: float = 0.01,
     rounds: int = 60,
     gain: float = 1e-4,
+    matrix_free: bool = False,
 ) -> Tensor:
     """Move solved rows nearer to their goal, keeping them solved.
 
@@ -37,11 +45,12 @@ def shorten(
         goal: ``(rows, n)``, inside the box.
         low: ``(n,)``.
         high: ``(n,)``.
-        metric: ``(n,)``, positive: distances are sum(d^2 / metric).
+        metric: ``(n,)``, positive: distances are sum(d^2 / metric); or the metric of values that move together.
         free: ``(rows, n)`` of bool.
         aim: the share of the tolerance at which a row is solved.
         rounds: at most.
         gain: a row is done when a whole way would shorten its distance by less than this share on the plane.
+        matrix_free: whether to work with products of the Jacobians alone; see `levenberg_marquardt`.
 
     Returns:
         ``(rows,)`` integers: how many rounds were kept.
@@ -63,11 +72,11 @@ def shorten(
         if len(rows) == 0:
             break
         x, aims = search.x[rows], goal[rows]
-        residual, _, slopes = jacobian(function, rows, x)
-        slopes = slopes * free[rows][:, None]
-        ahead = residual + forth(slopes, aims - x)
+        residual, slopes = _slopes(function, rows, x, metric, free[rows], matrix_free=matrix_free)
+        ahead = residual + slopes.forth(aims - x)
         damping = torch.full_like(way[rows], 1e-9)
-        step = bounded_step(slopes, ahead, aims, low, high, metric, damping, passes=12)
+        may = free[rows].to(x) if isinstance(metric, LowRank) else None
+        step = bounded_step(slopes, ahead, aims, low, high, damping, passes=12, may=may)
         nearest = torch.where(free[rows], aims + step.change, x)
         trial = x + way[rows, None] * (nearest - x)
         again = levenberg_marquardt(
@@ -79,6 +88,7 @@ def shorten(
             free=free[rows],
             aim=aim,
             steps=8,
+            matrix_free=matrix_free,
         )
         before, after = _distance(x - aims, metric), _distance(again.x - aims, metric)
         nearer = (again.status == Status.SOLVED) & (after < before)
@@ -94,5 +104,22 @@ def shorten(
     return kept
 
 
-def _distance(change: Tensor, metric: Tensor) -> Tensor:
-    return (change.square() / metric).sum(1).sqrt()
+def _slopes(
+    function: Callable[[Tensor], Function],
+    rows: Tensor,
+    x: Tensor,
+    metric: Metric,
+    free: Tensor,
+    *,
+    matrix_free: bool,
+) -> tuple[Tensor, Slopes]:
+    """Return the residuals and the Jacobians of rows at x, where only the free values have slopes."""
+    if matrix_free:
+        with torch.no_grad():
+            return function(rows)(x)[0], MatrixFree(function, rows, x, metric, free, forcing=_FORCING)
+    residual, _, slopes = jacobian(function, rows, x)
+    return residual, Stored(slopes * free[:, None], metric)
+
+
+def _distance(change: Tensor, metric: Metric) -> Tensor:
+    return cost(metric, change).sqrt()

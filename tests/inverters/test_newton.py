@@ -416,3 +416,110 @@ def test_from_a_start_that_stalls_it_begins_again_around_it() -> None:
     )
     assert int(often.converged.sum()) > int(never.converged.sum())
     torch.testing.assert_close(often.x[never.converged], never.x[never.converged], rtol=0, atol=1e-6)
+
+
+# Without a Jacobian
+
+
+def both(net: Network, target: Tensor, **asked: Any) -> tuple[Tensor, Tensor]:
+    """What newton finds with Jacobians and without, after a fit."""
+    settings = {name: asked.pop(name) for name in ("metric", "restarts") if name in asked}
+    draws = torch.rand(200, *net.space.shape) ** 2
+    dense, free = (
+        NewtonInverter(net, tolerance=1e-6, jacobian=kind, **settings).fit(draws).reconstruct(target, seed=0, **asked)
+        for kind in ("dense", "free")
+    )
+    assert torch.equal(dense.outcome, free.outcome)
+    return dense.x, free.x
+
+
+@pytest.mark.parametrize("metric", ["identity", "variance", "covariance"])
+@pytest.mark.parametrize("boxed", [True, False])
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_without_a_jacobian_the_answers_are_the_same(head: str, boxed: bool, metric: str) -> None:
+    net = network(hidden="sigmoid" if boxed else "tanh", head=head, boxed=boxed)
+    dense, free = both(net, net.evaluate(torch.rand(9, 20)), metric=metric)
+    torch.testing.assert_close(free, dense, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["identity", "covariance"])
+@pytest.mark.parametrize("head", ["values", "softmax"])
+def test_without_a_jacobian_known_values_and_free_outputs_are_too(head: str, metric: str) -> None:
+    net = network(m=4, head=head)
+    like = torch.rand(9, 20)
+    target = net.evaluate(like)
+    target[:, 1] = math.nan
+    known = torch.where(torch.rand(9, 20) < 0.3, like, math.nan)
+    dense, free = both(net, target, known=known, metric=metric)
+    torch.testing.assert_close(free, dense, rtol=1e-6, atol=1e-6)
+    assert torch.equal(free[:, 0][~known.isnan()], like[~known.isnan()])
+
+
+@pytest.mark.parametrize(("rank", "outputs"), [(2, 6), (3, 30)])
+def test_without_a_jacobian_rank_deficient_layers_are_too(rank: int, outputs: int) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(20, rank), nn.Tanh(), nn.Linear(rank, outputs)).double()
+    net = Network(module, space=InputSpace((20,), 0.0, 1.0))
+    dense, free = both(net, net.evaluate(torch.rand(9, 20)))
+    torch.testing.assert_close(net.evaluate(free[:, 0]), net.evaluate(dense[:, 0]), rtol=1e-6, atol=2e-6)
+    torch.testing.assert_close(free, dense, rtol=1e-6, atol=1e-6)
+
+
+def test_without_a_jacobian_many_outputs_are_met() -> None:
+    net = network(n=300, m=200)
+    target = net.evaluate(torch.rand(5, 300))
+    inverter = NewtonInverter(net, jacobian="free")
+    found = inverter.reconstruct(target, seed=0)
+    assert bool(found.converged.all())
+    for row in range(5):
+        alone = inverter.reconstruct(target[row], seed=0).x
+        torch.testing.assert_close(alone, found.x[row : row + 1], rtol=0, atol=1e-6)
+
+
+def test_a_jacobian_that_takes_much_room_is_not_formed_and_one_that_takes_little_is() -> None:
+    assert not NewtonInverter(network())._matrix_free
+    wide = nn.Sequential(nn.Linear(4200, 2), nn.Tanh(), nn.Linear(2, 4200))
+    assert NewtonInverter(Network(wide, space=InputSpace((4200,))))._matrix_free
+
+
+def test_an_unknown_jacobian_names_the_nearest() -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'free'"):
+        NewtonInverter(network(), jacobian="fre")
+
+
+# The data's covariance
+
+
+def test_the_shortest_way_in_the_covariance_is_the_conditional_mean() -> None:
+    torch.manual_seed(0)
+    mixing = torch.randn(6, 6)
+    data = torch.randn(400, 6) @ mixing
+    module = nn.Linear(6, 2).double()
+    net = Network(module, space=InputSpace((6,)))
+    inverter = NewtonInverter(net, metric="covariance", tolerance=1e-9).fit(data)
+    found = inverter.reconstruct(target := torch.randn(5, 2), seed=0)
+    weights, covariance, mean = module.weight.detach(), torch.cov(data.T), data.mean(0)
+    gain = covariance @ weights.T @ torch.linalg.inv(weights @ covariance @ weights.T)
+    expected = mean + (target - module(mean).detach()) @ gain.T
+    torch.testing.assert_close(found.x[:, 0], expected, rtol=1e-2, atol=1e-2)
+
+
+def test_in_the_covariance_what_varies_together_moves_together() -> None:
+    shared = torch.rand(500, 1)
+    data = torch.cat([shared, shared, torch.rand(500, 1)], 1)
+    net = Network(nn.Linear(3, 1, bias=False).double(), space=InputSpace((3,), 0.0, 1.0))
+    with torch.no_grad():
+        net.module.weight.copy_(torch.tensor([[1.0, 0.0, 0.0]]))
+    found = NewtonInverter(net, metric="covariance").fit(data).reconstruct([[0.9], [0.2]], seed=0)
+    assert bool(found.converged.all())
+    torch.testing.assert_close(found.x[:, 0, 1], found.x[:, 0, 0], rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5)])
+def test_the_covariance_of_few_inputs_and_constant_values_does_not_stop_it(shape: tuple[int, ...]) -> None:
+    net = Network(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 1)).double(), space=InputSpace(shape, 0, 1))
+    data = torch.stack([torch.zeros(shape), torch.full(shape, 0.5)])
+    if math.prod(shape) > 1:
+        data[:, 0] = 0.25
+    target = net.evaluate(torch.full((3, *shape), 0.4))
+    assert bool(NewtonInverter(net, metric="covariance").fit(data).reconstruct(target, seed=0).converged.all())

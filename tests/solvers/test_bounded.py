@@ -11,6 +11,8 @@ from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from genrev.solvers.bounded import BoundedStep, bounded_step
+from genrev.solvers.metric import LowRank
+from genrev.solvers.stored import Stored
 
 
 def step_against_scipy(m: int, n: int, seed: int, *, passes: int) -> tuple[int, int]:
@@ -26,7 +28,7 @@ def step_against_scipy(m: int, n: int, seed: int, *, passes: int) -> tuple[int, 
     free = torch.rand(rows, n) > 0.2
     slopes = slopes * free[:, None]
     damping = 10 ** (6 * torch.rand(rows) - 5)
-    step, settled, _, _ = bounded_step(slopes, residual, x, low, high, metric, damping, passes=passes)
+    step, settled, _, _ = bounded_step(Stored(slopes, metric), residual, x, low, high, damping, passes=passes)
     least, most = low - x, high - x
     assert bool(((least <= step) & (step <= most)).all())
     assert bool((step[~free] == 0).all())
@@ -67,7 +69,7 @@ def test_a_step_without_bounds_is_the_damped_least_squares_solution() -> None:
     slopes, residual, metric = torch.randn(5, 3, 6), torch.randn(5, 3), torch.rand(6) + 0.5
     infinite = torch.full((6,), math.inf)
     step, settled, _, _ = bounded_step(
-        slopes, residual, torch.zeros(5, 6), -infinite, infinite, metric, torch.full((5,), 0.1)
+        Stored(slopes, metric), residual, torch.zeros(5, 6), -infinite, infinite, torch.full((5,), 0.1)
     )
     assert bool(settled.all())
     level = 0.1 * (slopes.square() @ metric).mean(1)
@@ -79,11 +81,10 @@ def test_a_step_without_bounds_is_the_damped_least_squares_solution() -> None:
 def test_a_step_in_a_corner_that_is_pulled_outwards_is_no_step() -> None:
     slopes, residual = torch.ones(1, 1, 3), torch.tensor([[5.0]])
     step, settled, _, _ = bounded_step(
-        slopes,
+        Stored(slopes, torch.ones(3)),
         residual,
         torch.zeros(1, 3),
         torch.zeros(3),
-        torch.ones(3),
         torch.ones(3),
         torch.tensor([0.03]),
     )
@@ -94,11 +95,10 @@ def test_a_step_in_a_corner_that_is_pulled_outwards_is_no_step() -> None:
 @pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 2)])
 def test_a_step_of_zero_slopes_is_no_step(m: int, n: int) -> None:
     step = bounded_step(
-        torch.zeros(3, m, n),
+        Stored(torch.zeros(3, m, n), torch.ones(n)),
         torch.randn(3, m),
         torch.zeros(3, n),
         -torch.ones(n),
-        torch.ones(n),
         torch.ones(n),
         torch.full((3,), 0.03),
     )
@@ -110,7 +110,11 @@ def step_between(bound: float) -> tuple[Tensor, Tensor, BoundedStep]:
     slopes, residual, metric = torch.randn(50, 3, 8), torch.randn(50, 3), torch.rand(8) + 0.5
     low, high = torch.full((8,), -bound), torch.full((8,), bound)
     damping = torch.full((50,), 0.1)
-    return slopes, metric, bounded_step(slopes, residual, torch.zeros(50, 8), low, high, metric, damping, passes=50)
+    return (
+        slopes,
+        metric,
+        bounded_step(Stored(slopes, metric), residual, torch.zeros(50, 8), low, high, damping, passes=50),
+    )
 
 
 @pytest.mark.parametrize("bound", [0.2, math.inf])
@@ -136,7 +140,46 @@ def test_the_factor_is_that_of_the_problem_of_the_free_values(bound: float) -> N
 def test_more_residuals_than_values_have_no_duals() -> None:
     ones = torch.ones(2)
     step = bounded_step(
-        torch.randn(4, 3, 2), torch.randn(4, 3), torch.zeros(4, 2), -ones, ones, ones, torch.full((4,), 0.1)
+        Stored(torch.randn(4, 3, 2), ones), torch.randn(4, 3), torch.zeros(4, 2), -ones, ones, torch.full((4,), 0.1)
     )
     assert step.duals is None
     assert step.factor is None
+
+
+@pytest.mark.parametrize(("m", "n", "rank"), [(2, 7, 2), (7, 3, 1), (4, 4, 3), (1, 5, 2), (20, 12, 4)])
+def test_a_step_in_a_metric_of_correlated_values_is_the_minimum_in_the_box(m: int, n: int, rank: int) -> None:
+    torch.manual_seed(m)
+    rows = 40
+    slopes, residual = torch.randn(rows, m, n), 3 * torch.randn(rows, m)
+    low, high = -torch.rand(n), torch.rand(n)
+    metric = LowRank(0.1 + torch.rand(n), torch.randn(n, rank))
+    where = torch.rand(rows, n)
+    x = torch.where(where < 0.2, low, torch.where(where > 0.8, high, low + (high - low) * torch.rand(rows, n)))
+    may = (torch.rand(rows, n) > 0.2).double()
+    slopes = slopes * may[:, None]
+    damping = 10 ** (6 * torch.rand(rows) - 5)
+    step = bounded_step(Stored(slopes, metric), residual, x, low, high, damping, passes=200, may=may)
+    assert bool(step.settled.all())
+    precision = torch.linalg.inv(torch.diag(metric.diagonal) + metric.factor @ metric.factor.T)
+    for row in range(rows):
+        change, least, most = step.change[row], low - x[row], high - x[row]
+        assert bool(((least <= change) & (change <= most)).all())
+        assert bool((change[may[row] == 0] == 0).all())
+        level = first_level(slopes[row], residual[row], least, most, metric, precision, may[row] > 0) * damping[row]
+        slope = slopes[row].T @ (slopes[row] @ change + residual[row]) + level * precision @ change
+        # Nothing may be gained inwards from a bound, nor either way between them.
+        gain = torch.where(change <= least, slope.clamp(max=0), torch.where(change >= most, slope.clamp(min=0), slope))
+        size = (slopes[row].T @ residual[row]).abs().max() + 1e-9
+        assert float((gain * may[row]).abs().max()) <= 1e-7 * float(size)
+
+
+def first_level(
+    slopes: Tensor, residual: Tensor, least: Tensor, most: Tensor, metric: LowRank, precision: Tensor, may: Tensor
+) -> Tensor:
+    """The mean squared slope of what may move at first: all but what is drawn out of the box."""
+    drawn = -torch.linalg.inv(precision) @ (slopes.T @ residual)
+    free = (may & ~((least == 0) & (drawn < 0)) & ~((most == 0) & (drawn > 0))).nonzero()[:, 0]
+    if not len(free):
+        return (slopes.square() * metric.variance).sum(1).mean()
+    covariance = torch.linalg.inv(precision[free[:, None], free])
+    return torch.trace(slopes[:, free] @ covariance @ slopes[:, free].T) / len(slopes)
