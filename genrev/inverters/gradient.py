@@ -38,7 +38,7 @@ class GradientInverter(Inverter):
     "lbfgs" takes several times fewer steps than "adam", and meets targets that are badly scaled, such as the logits of
     a ReLU network, where "adam" runs out of steps. It also moves less, and a network of few saturating units is met
     by inputs that do not look like its data; there "adam", which steps as far in each value, draws more of them. Hence
-    it is the default. After a start neither comes as near to the smallest change as "newton".
+    it is the default.
 
     Args:
         network: the network to invert.
