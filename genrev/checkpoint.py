@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genrev.checks import called_as
 from genrev.errors import ArgumentError, FileError, GenrevError
-from genrev.files import read_tensors, write_tensors
+from genrev.files import read_header, read_tensors, write_tensors
 from genrev.inverter import DataSummary, Inverter
 from genrev.inverters import INVERTERS, BestOf, Refined
 from genrev.models import CLASSIFIERS
@@ -27,7 +27,7 @@ _MOST_COVARIANCE = 256
 
 
 @called_as("save(inverter, 'inverter.safetensors')")
-def save(thing: Network | Inverter, path: str | Path) -> None:
+def save(thing: Network | Inverter, path: str | Path, *, about: Mapping[str, Any] | None = None) -> None:
     """Save a network that genrev built, or any fitted or unfitted inverter.
 
     An inverter's file holds its network too, if genrev built that one; else the fingerprint of the user's module alone.
@@ -35,9 +35,11 @@ def save(thing: Network | Inverter, path: str | Path) -> None:
     Args:
         thing: what to save.
         path: the file; replaced in one step if it is there.
+        about: how it was made, in words and numbers that JSON can hold; `about` reads them again.
 
     Raises:
-        ArgumentError: the network is a module of the user's own, or the inverter of a kind that genrev does not know.
+        ArgumentError: the network is a module of the user's own, the inverter of a kind that genrev does not know, or
+            ``about`` nothing that JSON can hold.
         FileError: the file can't be written; what was there is as it was.
 
     Example:
@@ -65,6 +67,7 @@ def save(thing: Network | Inverter, path: str | Path) -> None:
             f"expected a Network or an Inverter, got {type(thing).__name__}; save one of those, and a module of your "
             "own with torch"
         )
+    header["about"] = {} if about is None else dict(about)
     header["shapes"] = {name: list(tensor.shape) for name, tensor in tensors.items()}
     header["versions"] = {"genrev": _version(), "torch": torch.__version__, "python": platform.python_version()}
     write_tensors(path, tensors, header)
@@ -106,6 +109,31 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
             f"expected a file that genrev.save wrote, got {path} whose header and tensors do not fit ({cause!r:.120}); "
             "save it again"
         ) from cause
+
+
+@called_as("about('inverter.safetensors')")
+def about(path: str | Path) -> dict[str, Any]:
+    """Return how the network or inverter in a file was made, as far as the one who saved it said.
+
+    Args:
+        path: of a file that `save` wrote.
+
+    Returns:
+        What `save` was given as ``about``; empty where that was nothing.
+
+    Raises:
+        FileError: the file is missing, damaged or foreign.
+
+    Example:
+        >>> from genrev.models import MLP
+        >>> save(Network(MLP((2, 1)), space=InputSpace((2,))), "network.safetensors", about={"data": "two numbers"})
+        >>> about("network.safetensors")
+        {'data': 'two numbers'}
+    """
+    said = read_header(path).get("about", {})
+    if not isinstance(said, dict):
+        raise FileError(f"expected a file that genrev.save wrote, got {path} with a header of another kind; save again")
+    return said
 
 
 def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], network: Network | None) -> Any:
@@ -152,6 +180,7 @@ def _describe_network(network: Network, tensors: dict[str, Tensor]) -> dict[str,
         "outputs": network.outputs,
         "head": None if network.head is None else network.outputs,
         "stop": network.stop,
+        "history": None if network.history is None else vars(network.history),
     }
 
 
@@ -165,7 +194,11 @@ def _build_network(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     if header["stop"]:
         network = network.until(header["stop"])
     heads = {None: lambda: network, "softmax": network.with_softmax, "sigmoid": network.with_sigmoid}
-    return heads[header["head"]]()
+    network = heads[header["head"]]()
+    # Files of before it was kept have none.
+    if header.get("history") is not None:
+        network.history = History(**header["history"])
+    return network
 
 
 def _describe_inverter(inverter: Inverter, tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class Recipe:
     weight_decay: float = 1e-4
     noise: float = 0.0
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """How many values an input has, and how many classes there are."""
+        return self.layers[0], self.layers[-1]
+
     def train(self, dataset: Dataset, *, seed: int = 0) -> Network:
         """Return the network trained on a data set.
 
@@ -160,7 +165,7 @@ def train_classifier(
         return _LOSSES[last](logits(x + noise * torch.randn_like(x) if noise else x), dataset.labels[rows])
 
     # Every example teaches: the schedule ends at rate zero, and what is held out is measured elsewhere.
-    train(
+    history = train(
         module,
         loss,
         len(dataset),
@@ -175,7 +180,9 @@ def train_classifier(
     )
     if scale is not None:
         fold_scale(module[1], *(part.flatten() for part in scale))
-    return Network(module, space=space)
+    network = Network(module, space=space)
+    network.history = history
+    return network
 
 
 def _standard_scale(dataset: Dataset) -> tuple[Tensor, Tensor] | None:

@@ -128,11 +128,10 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
     r"""Add lines to the end of a text file in UTF-8, each of them whole.
 
-    A last line without an end, as a killed process leaves one, is ended first.
-
     Args:
         path: of a file, or free; its folder must exist. A link is followed.
-        lines: without their ends; with none of them the file is made, if it isn't there, and left as it is.
+        lines: without their ends; with none of them the file is made, if it isn't there, and a last line without an
+            end, as a killed process leaves one, is ended.
 
     Raises:
         ArgumentError: the path is none.
@@ -152,10 +151,9 @@ def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
         _mode(goal)
         # One unbuffered write a call, so that lines of several writers stay whole.
         with open(goal, "a+b", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            if text and size:
-                file.seek(size - 1)
-                text = text if file.read(1) == b"\n" else b"\n" + text
+            if not text and file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                text = b"" if file.read(1) == b"\n" else b"\n"
             while text:
                 text = text[file.write(text) :]
 

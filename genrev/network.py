@@ -7,7 +7,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from genrev.layers import Chain
 from genrev.noise import Noise, target_keys
 from genrev.rows import filled
 from genrev.space import InputSpace
+
+if TYPE_CHECKING:
+    from genrev.training import History
 
 MEMORY = 2**28
 """Bytes that the values of one chunk of work may take."""
@@ -79,6 +82,9 @@ class Network:
         space: the input space.
         outputs: what the outputs are: "softmax", "sigmoid" or "values"; read from the last module if not given.
 
+    Attributes:
+        history: how it learned, where genrev trained it.
+
     Raises:
         ArgumentError: the module does not run on inputs of that shape or gives one input two outputs, or ``outputs`` is
             none of the three, or not what the outputs are.
@@ -117,6 +123,7 @@ class Network:
         parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
         self.dtype = torch.float32 if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
+        self.history: History | None = None
         self._link: nn.Module | None = None
         self._overwrites = False
         y, self.row_bytes = self._probe()
@@ -518,7 +525,7 @@ class Network:
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         for name, value in [*sorted(tensors.items()), ("low", self.space.low), ("high", self.space.high)]:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().flatten().clone().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:

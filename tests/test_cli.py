@@ -15,7 +15,7 @@ import torch
 
 from genrev import Comparison, Network, load, save
 from genrev.classifiers import train_classifier
-from genrev.cli import COMMANDS, compare, demo, main, picture, steps
+from genrev.cli import COMMANDS, compare, demo, main, picture, sheet, steps
 from genrev.cli.demo import run_demo
 from genrev.cli.words import asked_table, legend
 from genrev.comparison import Answer
@@ -58,7 +58,9 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 # Help.
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["demo", "--help"], ["compare", "--help"], ["demoo"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["demoo"], *([*name.split(), "--help"] for name in COMMANDS), ["train"]]
+)
 def test_help_and_refusals_need_no_torch(argv):
     done = python(f"import sys; from genrev.cli import main; main({argv}); sys.exit('torch' in sys.modules)")
     assert done.returncode == 0, done.stderr
@@ -108,7 +110,9 @@ def test_version_is_printed(capsys):
 def test_python_dash_m_genrev_is_the_same_command():
     done = subprocess.run([sys.executable, "-m", "genrev", "comparre"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "genrev: expected a command (demo, compare), got 'comparre'; did you mean 'compare'?\n"
+    assert done.stderr == (
+        f"genrev: expected a command ({', '.join(COMMANDS)}), got 'comparre'; did you mean 'compare'?\n"
+    )
 
 
 def test_an_interruption_ends_quietly_with_130(monkeypatch, capsys):
@@ -178,7 +182,7 @@ def two_boxes() -> None:
 def test_own_data_without_a_network_are_refused_and_nothing_is_left(capsys):
     two_boxes()
     said = refused(capsys, "compare", "--data", "npz:own.npz", "--targets", "5")
-    assert "expected a network that reads the data, got none, and npz has no standard one; give its file" in said
+    assert "expected a network that reads the data, got none, and npz has no standard one; name its file" in said
     assert os.listdir() == ["own.npz"]
 
 
@@ -186,8 +190,8 @@ def test_own_data_and_an_own_network_are_compared(capsys):
     two_boxes()
     network = Network.from_weights([np.array([[-9.0, -9, -9], [9, 9, 9]])], [np.array([12.0, -12])])
     save(network, "own.safetensors")
-    options = ["--network", "own.safetensors", "--methods", "retrieval", "--targets", "9", "--out", "out"]
-    main(["compare", "--data", "npz:own.npz", *options])
+    options = ["--methods", "retrieval", "--targets", "9", "--out", "out"]
+    main(["compare", "own.safetensors", "--data", "npz:own.npz", *options])
     assert "real" in capsys.readouterr().out
     assert Comparison.load("out").rows[-1].inverter == "retrieval"
 
@@ -228,7 +232,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(capsys):
 
 
 def test_a_missing_network_is_refused_and_nothing_is_left(capsys):
-    refused(capsys, "compare", "--network", "none.safetensors")
+    refused(capsys, "compare", "none.safetensors")
     assert os.listdir() == []
 
 
@@ -236,13 +240,13 @@ def test_an_inverter_in_the_place_of_a_network_is_refused(capsys):
     letters = xo(20)
     network = train_classifier(letters, layers=(1024, 2), activation="sigmoid", epochs=1)
     save(RetrievalInverter(network).fit(letters.inputs), "inverter.safetensors")
-    with_it = ("compare", "--data", "digits", "--network", "inverter.safetensors")
+    with_it = ("compare", "inverter.safetensors", "--data", "digits")
     assert "expected a network" in refused(capsys, *with_it)
 
 
 def test_a_network_of_other_data_is_refused(capsys):
     save(train_classifier(xo(20), layers=(1024, 2), activation="sigmoid", epochs=1), "xo.safetensors")
-    assert main(["compare", "--data", "digits", "--network", "xo.safetensors"]) == 2
+    assert main(["compare", "xo.safetensors", "--data", "digits"]) == 2
     assert "(1, 8, 8)" in capsys.readouterr().err
 
 
@@ -301,7 +305,7 @@ def test_compare_prints_the_table_and_saves_report_and_network(capsys):
     assert [row["inverter"] for row in rows] == ["real", "noise", "retrieval", "newton"]
     assert isinstance(load("out/network.safetensors"), Network)
 
-    again = ["compare", "--data", "digits", "--network", "out/network.safetensors", "--out", "again"]
+    again = ["compare", "out/network.safetensors", "--data", "digits", "--out", "again"]
     assert main([*again, *options[:-2]]) == 0
     assert "learned from 898 inputs; reads" not in capsys.readouterr().out
     first, second = (Comparison.load(folder) for folder in ("out", "again"))
@@ -365,7 +369,8 @@ def answered(y: list[list[float]], residual: list[float], outcome: list[Outcome]
         torch.tensor([int(one) for one in outcome])[:, None],
     )  # fmt: skip
     return Comparison(**{
-        "rows": [], "notes": {}, "inputs": answer.x[:, 0], "targets": answer.y[:, 0], "answers": {},
+        "rows": [], "notes": {}, "summaries": {}, "histories": {}, "training_rows": torch.zeros(0).long(),
+        "training_inputs": answer.x[:0, 0], "inputs": answer.x[:, 0], "targets": answer.y[:, 0], "answers": {},
         "asked": torch.tensor([[0.99, 0.01]] * count), "asked_notes": {}, "asked_answers": {"cvae": answer},
         "tolerance": 1e-3, "names": ["X", "O"], "low": torch.zeros(1, 2, 2), "high": torch.ones(1, 2, 2), "about": {},
         **values,
@@ -386,8 +391,8 @@ def test_no_two_captions_of_the_picture_read_alike_in_different_colours(monkeypa
     y, residual = [[0.9906, 0.0094], [0.9912, 0.0088]], [0.0006, 0.0012]
     said = texts(monkeypatch, answered(y, residual, [Outcome.CONVERGED, Outcome.MISSED]))
     assert said == {
-        "0.9906  0.0094 ✓\nmet to 0.0006": picture._GOOD,
-        "0.9912  0.0088 ✗\nmissed by 0.0012": picture._BAD,
+        "0.9906  0.0094 ✓\nmet to 0.0006": sheet.GOOD,
+        "0.9912  0.0088 ✗\nmissed by 0.0012": sheet.BAD,
     }
 
 
@@ -401,7 +406,7 @@ def test_the_picture_says_every_outcome_in_words(monkeypatch):
 def test_the_picture_takes_a_tolerance_for_each_output_and_targets_with_any_value(monkeypatch):
     free = {"tolerance": torch.tensor([0.5, 0.01]), "asked": torch.tensor([[0.99, float("nan")]]), "names": None}
     assert texts(monkeypatch, answered([[0.5, 0.25]], [0.49], [Outcome.CONVERGED], **free)) == {
-        "0.500  0.250 ✓\nmet to 0.49": picture._GOOD
+        "0.500  0.250 ✓\nmet to 0.49": sheet.GOOD
     }
 
 

@@ -161,7 +161,7 @@ def test_the_report_is_made_again_and_nothing_else_is_touched(
     for name in PAGES:
         (tmp_path / name).unlink()
     (tmp_path / "comparison.json").write_text("mine")
-    Report(str(tmp_path)).run()
+    Report(folder=str(tmp_path)).run()
     assert (tmp_path / "comparison.json").read_text() == "mine"
     assert {name: (tmp_path / name).read_bytes() for name in PAGES} == {name: before[name] for name in PAGES}
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [
@@ -174,7 +174,7 @@ def test_a_folder_that_holds_no_comparison_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in ("nothing", "file", "empty", "file/below", "nul\0"):
         with pytest.raises(FileError) as caught:
-            Report(str(tmp_path / place)).run()
+            Report(folder=str(tmp_path / place)).run()
         assert_one_sentence(str(caught.value))
     assert sorted(os.listdir(tmp_path)) == ["empty", "file"]
     assert os.listdir(tmp_path / "empty") == []
@@ -191,7 +191,7 @@ def test_a_comparison_of_another_format_is_an_error(version: Any, words: str, tm
     if version is None:
         del header["format"]
     write_tensors(path, tensors, header)
-    for use in (Comparison.load, lambda folder: Report(str(folder)).run()):
+    for use in (Comparison.load, lambda folder: Report(folder=str(folder)).run()):
         with pytest.raises(FileError, match=words) as caught:
             use(tmp_path)
         assert_one_sentence(str(caught.value))
@@ -235,7 +235,7 @@ def test_a_comparison_with_parts_that_do_not_fit_is_an_error(kind: str, tmp_path
     write_tensors(path, tensors, header)
     before = (tmp_path / "report.html").read_bytes()
     with pytest.raises(FileError) as caught:
-        Report(str(tmp_path)).run()
+        Report(folder=str(tmp_path)).run()
     assert_one_sentence(str(caught.value))
     assert (tmp_path / "report.html").read_bytes() == before
 

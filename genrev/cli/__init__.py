@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from genrev import __version__
 from genrev.cli.compare import Compare
+from genrev.cli.completion import Completion
 from genrev.cli.demo import Demo
+from genrev.cli.import_weights import ImportWeights
+from genrev.cli.inspect import Inspect
+from genrev.cli.invert import Invert
+from genrev.cli.options import Command, Shown, options_of
+from genrev.cli.report import Report
+from genrev.cli.train_classifier import TrainClassifier
+from genrev.cli.train_inverter import TrainInverter
 from genrev.errors import ArgumentError, GenrevError, nearest
 
-COMMANDS: dict[str, Callable[..., Demo | Compare]] = {"demo": Demo, "compare": Compare}
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "train classifier": TrainClassifier,
+    "train": TrainInverter,
+    "import": ImportWeights,
+    "invert": Invert,
+    "compare": Compare,
+    "report": Report,
+    "inspect": Inspect,
+    "completion": Completion,
+}
 """Every command by name. Adding one means its file and its line here."""
 
 _ABOUT = "Which inputs make a trained network give this output, and which of them look real?"
@@ -42,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 0
             command = _parse(argv)
             if command is not None:
-                command.run()
+                with command.shown() if isinstance(command, Shown) else contextlib.nullcontext():
+                    command.run()
     except GenrevError as error:
         print(f"genrev: {error}", file=sys.stderr)
         return 2
@@ -66,37 +84,48 @@ def _any_terminal() -> Iterator[None]:
         stream.reconfigure(errors=errors)
 
 
-def _parse(argv: list[str]) -> Demo | Compare | None:
+def _parse(argv: list[str]) -> Command | None:
     """Return the command that is asked for, with its options; None where help was asked for, and given."""
     import tyro
 
-    _check_names(argv)
+    name = _name(argv)
+    rest = argv[len(name.split()) :]
+    if name:
+        _check_options(name, rest)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="genrev", description=f"{_ABOUT} Version {__version__}.", args=argv
-            )
+            if not name:
+                about = f"{_ABOUT} Version {__version__}."
+                table: dict[str, Callable[..., Command]] = dict(COMMANDS)
+                return tyro.extras.subcommand_cli_from_dict(table, prog="genrev", description=about, args=argv)
+            return tyro.cli(COMMANDS[name], prog=f"genrev {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if not stop.code:
             return None
         reason = _sentence(said.getvalue())
-        raise ArgumentError(
-            f"expected options with a value each, got '{reason}'; see genrev {argv[0]} --help"
-        ) from None
+        raise ArgumentError(f"expected options with a value each, got '{reason}'; see genrev {name} --help") from None
 
 
-def _check_names(argv: list[str]) -> None:
-    """Refuse a command or an option that there is none of, with the nearest that there is."""
-    if any(argument in _HELP for argument in argv):
-        return
+def _name(argv: list[str]) -> str:
+    """Return the name of the command, of two words where there is such a one; empty where only help is asked for."""
+    if argv and argv[0] in _HELP:
+        return ""
+    for words in (2, 1):
+        if " ".join(argv[:words]) in COMMANDS:
+            return " ".join(argv[:words])
     name = argv[0] if argv else ""
-    if name not in COMMANDS:
-        got = f"got {name!r}{nearest(name, COMMANDS)}" if argv else "got none; see genrev --help"
-        raise ArgumentError(f"expected a command ({', '.join(COMMANDS)}), {got}")
-    options = [f"--{option}" for option in inspect.signature(COMMANDS[name]).parameters]
-    for argument in argv[1:]:
-        option = argument.partition("=")[0]
+    got = f"got {name!r}{nearest(name, COMMANDS)}" if argv else "got none; see genrev --help"
+    raise ArgumentError(f"expected a command ({', '.join(COMMANDS)}), {got}")
+
+
+def _check_options(name: str, words: list[str]) -> None:
+    """Refuse an option that a command has not, with the nearest that it has."""
+    if any(word in _HELP for word in words):
+        return
+    options = list(options_of(COMMANDS[name]))
+    for word in words:
+        option = word.partition("=")[0]
         if option.startswith("--") and option not in options:
             raise ArgumentError(
                 f"expected an option of {name} ({', '.join(options)}), got {option!r}{nearest(option, options)}"

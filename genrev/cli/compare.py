@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+from tyro.conf import arg
+
+from genrev.cli.options import (
+    Data,
+    Files,
+    Folder,
+    PerhapsTheFile,
+    Settings,
+    Shown,
+    command_line,
+    settings_by_method,
+)
 from genrev.cli.steps import (
     METHODS,
+    about_data,
     check_methods,
     check_seed,
     check_standard,
     fit_judge,
     fit_methods,
+    load_inverters,
+    load_network,
     one_thread,
+    read_splits,
     say,
+    tell,
     train_standard,
 )
 from genrev.errors import ArgumentError
 from genrev.files import output_folder
 
 if TYPE_CHECKING:
-    from genrev.data import Splits
+    from genrev.inverter import Inverter
     from genrev.network import Network
 
 
-@dataclass(frozen=True)
-class Compare:
+@dataclass(frozen=True, kw_only=True)
+class Compare(Shown):
     """Compare methods: ask each for inputs that give the outputs of held-out inputs, and measure all of them alike.
 
     Args:
-        data: "xo" (drawn letters), "digits" (scanned handwriting), "idx:FOLDER" (MNIST's four files), "npz:FILE"
-            (arrays x and y, or x_train, y_train, x_test and y_test) or "images:FOLDER" (a folder a class).
-        network: file of a network that genrev saved; if none is given, the standard one of the data is trained; one's
-            own data (npz, images) have none.
+        network: its file; where none is given, the standard network of xo, digits or idx is trained.
         methods: names, separated by commas; "cvae+newton" refines what cvae draws with newton.
+        inverter: file of a fitted inverter of this network, which is then not fitted again; several may be given.
         targets: how many held-out inputs; their outputs are the targets.
         samples: how many inputs to find for each target.
-        seed: of everything random.
+        set: keywords of a method, as in cvae.steps=400.
+        seed: of everything random but the cut of the data.
+        split: which cut of the data into parts: the one that the network and the inverters were trained with.
         out: folder for the report, the figures, the samples and a network that was trained; its parent must exist.
     """
 
-    data: str = "digits"
-    network: str | None = None
-    methods: str = ",".join(METHODS)
+    network: PerhapsTheFile = None
+    data: Data = "digits"
+    methods: Annotated[str, arg(metavar="NAME,NAME,...")] = ",".join(METHODS)
+    inverter: Files = ()
     targets: int = 300
     samples: int = 4
+    set: Settings = ()
     seed: int = 0
-    out: str = "comparison"
+    split: int = 0
+    out: Folder = "comparison"
 
     def run(self) -> None:
         """Train what is missing, compare, and print the table and the path of the report.
@@ -57,29 +78,41 @@ class Compare:
         """
         names = list(dict.fromkeys(name.strip() for name in self.methods.split(",") if name.strip()))
         check_seed(self.seed)
-        check_methods(names)
-        network = None if self.network is None else _load_network(self.network)
+        if self.inverter and self.network is None:
+            raise ArgumentError("expected the network's file before --inverter, got none; name it first")
+        network = None if self.network is None else load_network(self.network)
+        given = {} if network is None else load_inverters(self.inverter, network)
+        check_methods([name for name in names if name not in given])
+        _check_used(given, names)
+        keywords = settings_by_method(self.set, [part for name in names for part in name.split("+")])
         with one_thread(), output_folder(self.out) as folder:
-            self._compare(names, network, folder)
+            self._compare(names, network, given, keywords, folder)
 
-    def _compare(self, names: list[str], network: Network | None, folder: str) -> None:
+    def _compare(
+        self,
+        names: list[str],
+        network: Network | None,
+        given: Mapping[str, Inverter],
+        keywords: Mapping[str, Mapping[str, Any]],
+        folder: str,
+    ) -> None:
         from genrev.checkpoint import save
         from genrev.comparison import compare
-        from genrev.data import load_splits
         from genrev.report import explanation
 
-        splits = load_splits(self.data, seed=self.seed)
+        splits = read_splits(self.data, self.split, network)
         self._check_counts(len(splits.targets))
         kind = self.data.partition(":")[0]
         if network is None:
             check_standard(kind)
-        else:
-            self._check_shape(network, splits)
         say(f"{self.data}: {len(splits.train)} inputs to learn from")
+        command = command_line("compare", self)
         if network is None:
             network = train_standard(kind, splits, seed=self.seed)
+            about = {"command": command, **about_data(self.data, self.split, splits)}
+            save(network, os.path.join(folder, "network.safetensors"), about=about)
         judge = fit_judge(splits, seed=self.seed)
-        inverters = fit_methods(names, network, splits.train.inputs, seed=self.seed)
+        inverters = fit_methods(names, network, splits.train.inputs, seed=self.seed, keywords=keywords, given=given)
         say(f"  asking {len(names)} methods for the outputs of {self.targets} held-out inputs, {self.samples} times")
         comparison = compare(
             network,
@@ -91,13 +124,13 @@ class Compare:
             samples=self.samples,
             seed=self.seed,
             names=splits.train.names,
+            command=command,
         )
         comparison.save(folder)
-        say(f"\n{comparison.table()}\n\n{explanation([asdict(row) for row in comparison.rows])}\n")
+        tell(f"{comparison.table()}\n\n{explanation([asdict(row) for row in comparison.rows])}\n")
         if self.network is None:
-            save(network, os.path.join(folder, "network.safetensors"))
-            say(f"network  {os.path.join(folder, 'network.safetensors')}")
-        say(f"report   {os.path.join(folder, 'report.html')}")
+            tell(f"network  {os.path.join(folder, 'network.safetensors')}")
+        tell(f"report   {os.path.join(folder, 'report.html')}")
 
     def _check_counts(self, available: int) -> None:
         if not 1 <= self.targets <= available:
@@ -108,22 +141,13 @@ class Compare:
         if self.samples < 1:
             raise ArgumentError(f"expected at least 1 sample, got {self.samples}; ask for 4")
 
-    def _check_shape(self, network: Network, splits: Splits) -> None:
-        shape, classes = tuple(splits.train.inputs.shape[1:]), len(splits.train.names)
-        if network.space.shape != shape or network.output_shape != (classes,):
+
+def _check_used(given: Mapping[str, Inverter], names: list[str]) -> None:
+    """Refuse an inverter that no method of the comparison has for a part."""
+    parts = [*names, *(part for name in names for part in name.split("+"))]
+    for name in given:
+        if name not in parts:
             raise ArgumentError(
-                f"expected a network for {self.data}, from inputs {shape} to {classes} outputs, got one from "
-                f"{network.space.shape} to {network.output_shape}; choose the data that it was trained on"
+                f"expected inverters of the methods compared ({', '.join(names)}), got one of {name}; add it to "
+                "--methods, or leave its file out"
             )
-
-
-def _load_network(path: str) -> Network:
-    from genrev.checkpoint import load
-    from genrev.network import Network
-
-    network = load(path)
-    if not isinstance(network, Network):
-        raise ArgumentError(
-            f"expected a network in {path}, got a {type(network).__name__}; give the file of its network"
-        )
-    return network

@@ -9,7 +9,18 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, say, train_standard
+from genrev.cli.options import Folder, Shown
+from genrev.cli.steps import (
+    METHODS,
+    about_data,
+    check_seed,
+    fit_judge,
+    fit_methods,
+    one_thread,
+    say,
+    tell,
+    train_standard,
+)
 from genrev.files import output_folder, write_bytes
 
 if TYPE_CHECKING:
@@ -22,8 +33,8 @@ ASKED: dict[str, list[list[float]]] = {
 """What each network is asked for by hand: a sure X and a sure O; each digit with p = 0.99, the rest free."""
 
 
-@dataclass(frozen=True)
-class Demo:
+@dataclass(frozen=True, kw_only=True)
+class Demo(Shown):
     """Show what genrev does: train an X/O network and a digits network, and ask every method for their inputs.
 
     Args:
@@ -31,7 +42,7 @@ class Demo:
         seed: of everything random.
     """
 
-    out: str = "demo"
+    out: Folder = "demo"
     seed: int = 0
 
     def run(self) -> None:
@@ -85,15 +96,15 @@ def run_demo(
         picture = os.path.join(out, "xo.png")
         write_bytes(picture, draw(found["xo"]))
     for place in range(len(ASKED["xo"])):
-        say(f"\n{asked_table(found['xo'], place)}")
-    say(f"\n{legend(found['xo'])}")
+        tell(f"\n{asked_table(found['xo'], place)}")
+    tell(f"\n{legend(found['xo'])}")
     for kind, comparison in found.items():
-        say(f"\n{kind}: the outputs of {len(comparison.targets)} held-out inputs, asked of every method")
-        say(comparison.table())
-    say(f"\n{explanation([asdict(row) for comparison in found.values() for row in comparison.rows])}")
-    say(f"\npicture  {picture}")
+        tell(f"\n{kind}: the outputs of {len(comparison.targets)} held-out inputs, asked of every method")
+        tell(comparison.table())
+    tell(f"\n{explanation([asdict(row) for comparison in found.values() for row in comparison.rows])}")
+    tell(f"\npicture  {picture}")
     for kind, folder in folders.items():
-        say(f"report   {os.path.join(folder, 'report.html')}   ({kind}: all pictures, and what each method did)")
+        tell(f"report   {os.path.join(folder, 'report.html')}   ({kind}: all pictures, and what each method did)")
     return found
 
 
@@ -132,5 +143,6 @@ def _one(
         names=splits.train.names,
     )
     comparison.save(folder)
-    save(network, os.path.join(folder, "network.safetensors"))
+    about = {"command": f"genrev demo --seed {seed}", **about_data(kind, seed, splits)}
+    save(network, os.path.join(folder, "network.safetensors"), about=about)
     return comparison

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import TYPE_CHECKING
 
-import torch
-
+from genrev.cli.answers import digits_for, short
+from genrev.cli.sheet import DIM, caption
 from genrev.comparison import Answer, Comparison
 from genrev.inverter import Outcome
-from genrev.report.columns import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARGIN = 1.25
 """Inches on the left, for the names of the methods."""
-
-_GOOD, _BAD, _DIM = "#0a6b3d", "#b3261e", "#59626d"
-
-_ENDS = {
-    Outcome.CONVERGED: "met to {}",
-    Outcome.MISSED: "missed by {}",
-    Outcome.STALLED: "stalled at {}",
-    Outcome.LIMIT: "limit at {}",
-    Outcome.DIVERGED: "diverged",
-    Outcome.UNREACHABLE: "unreachable",
-}
-"""How a search ended, in words that fit below a picture."""
 
 
 def draw(comparison: Comparison) -> bytes:
@@ -69,11 +55,11 @@ def draw(comparison: Comparison) -> bytes:
             if shown < samples:
                 # Else the gap beside it would look as if something were missing.
                 axes.text(1.1, 0.5, "the same answer\neach time", transform=axes.transAxes, va="center", fontsize=8.5,
-                          color=_DIM)  # fmt: skip
+                          color=DIM)  # fmt: skip
     for target in range(targets):
         first = grid[0, target * (samples + 1)].get_position(figure)
         figure.text(first.x0, 1 - 0.3 / height, f"asked for {_values(comparison, target)}", fontsize=12, weight="bold")
-    figure.text(_MARGIN / width, 0.12 / height, _key(comparison), fontsize=9, color=_DIM)
+    figure.text(_MARGIN / width, 0.12 / height, _key(comparison), fontsize=9, color=DIM)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
@@ -85,31 +71,17 @@ def _show(axes: Axes, answer: Answer, target: int, sample: int, comparison: Comp
     axes.imshow(image.reshape(image.shape[-2:]), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
-    outcome = Outcome(int(answer.outcome[target, sample]))
-    digits = _digits(comparison)
+    digits = digits_for(comparison.tolerance)
     outputs = "  ".join(f"{value:.{digits}f}" for value in answer.y[target, sample].flatten().tolist())
-    end = _ENDS[outcome].format(_short(float(answer.residual[target, sample])))
-    sign, colour = ("✓", _GOOD) if outcome == Outcome.CONVERGED else ("✗", _BAD)
-    axes.set_xlabel(f"{outputs} {sign}\n{end}", fontsize=8, color=colour, labelpad=2)
-
-
-def _short(residual: float) -> str:
-    """Write a residual in two digits, without an exponent where it is as large as most tolerances."""
-    return f"{residual:.2g}" if 1e-4 <= residual < 1 else compact(float(f"{residual:.1e}"))
+    caption(axes, outputs, Outcome(int(answer.outcome[target, sample])), float(answer.residual[target, sample]))
 
 
 def _key(comparison: Comparison) -> str:
     """Say what stands below the pictures."""
     order = f", first {comparison.names[0]}" if comparison.names else ""
     tolerance = comparison.tolerance
-    met = f"off by at most {_short(tolerance)}" if isinstance(tolerance, float) else "within the tolerance"
+    met = f"off by at most {short(tolerance)}" if isinstance(tolerance, float) else "within the tolerance"
     return f"Below each picture: the network's outputs{order}; met: each of them {met}."
-
-
-def _digits(comparison: Comparison) -> int:
-    """Return how many digits an output needs, so that one within the tolerance differs from one beyond it."""
-    least = float(torch.as_tensor(comparison.tolerance, dtype=torch.float64).min())
-    return 1 + max(1, math.ceil(-math.log10(least))) if least > 0 else 6
 
 
 def _differ(answer: Answer, target: int) -> bool:

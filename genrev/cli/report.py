@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genrev.cli.steps import say
+from genrev.cli.options import TheFolder
+from genrev.cli.steps import tell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Make the report of a saved comparison again: the page, the Markdown and the CSV.
 
@@ -15,7 +16,7 @@ class Report:
         folder: that genrev compare or Comparison.save wrote.
     """
 
-    folder: str
+    folder: TheFolder
 
     def run(self) -> None:
         """Write the files anew, each whole or not at all, and print their paths.
@@ -26,4 +27,4 @@ class Report:
         from genrev.comparison import Comparison
 
         for path in Comparison.load(self.folder).save_report(self.folder):
-            say(f"report   {path}")
+            tell(f"report   {path}")

@@ -55,6 +55,9 @@ class Refined(Inverter):
         )
         super().__init__(then.network, tolerance=then.tolerance if tolerance is None else tolerance)
         self.first, self.then = first, then
+        if then.data is None and not then.traits.learns:
+            # What was noted of the data when the first was fitted, and saved with it, serves both.
+            then.data = first.data
 
     @property
     def fitted(self) -> bool:

@@ -1,0 +1,160 @@
+"""genrev invert: inputs that give an output, from a network's file, as a picture or as arrays."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from genrev.cli.options import Files, PerhapsData, PerhapsFile, Settings, Shown, TheFile, settings_by_method
+from genrev.cli.steps import (
+    check_methods,
+    check_seed,
+    class_names,
+    fit_methods,
+    load_inverters,
+    load_network,
+    one_thread,
+    read_splits,
+    tell,
+)
+from genrev.errors import ArgumentError
+from genrev.files import expect_writable, write_bytes
+
+if TYPE_CHECKING:
+    from genrev.inverter import Inversion, Inverter
+    from genrev.network import Network
+
+_FORMATS = (".png", ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invert(Shown):
+    """Find inputs that make a network give an output.
+
+    Args:
+        network: its file.
+        method: by name; "cvae+newton" refines what cvae draws with newton. By default newton, behind the method of the
+            inverter that is given.
+        inverter: file of a fitted inverter of this network; several may be given.
+        target: the outputs: a number each, "any" where any value will do; or an .npy file of them.
+        label: number or name of a class: asks for its probability alone.
+        confidence: the probability that is asked for the class.
+        samples: how many inputs to find for each target.
+        known: .npy file of an input: what is fixed, NaN where it is free.
+        start: .npy file of an input to stay near.
+        tolerance: the residual that counts as met, in output units.
+        set: keywords of a method, as in cvae.steps=400 or newton.steps=50.
+        seed: of everything random but the cut of the data.
+        split: which cut of the data into parts.
+        out: where to: .png for a picture, .npz for the arrays x, y, target, residual and outcome.
+    """
+
+    network: TheFile
+    method: str | None = None
+    inverter: Files = ()
+    data: PerhapsData = None
+    target: Annotated[tuple[str, ...], arg(metavar="VALUE")] = ()
+    label: Annotated[str | None, arg(name="class", metavar="CLASS")] = None
+    confidence: float = 0.99
+    samples: int = 1
+    known: PerhapsFile = None
+    start: PerhapsFile = None
+    tolerance: float = 1e-3
+    set: Settings = ()
+    seed: int = 0
+    split: int = 0
+    out: PerhapsFile = None
+
+    def run(self) -> None:
+        """Find the inputs, write them, and print what was asked, what was reached, and what the outcome means.
+
+        Raises:
+            GenrevError: something that was asked for can't be done.
+        """
+        check_seed(self.seed)
+        self._check_out()
+        if bool(self.target) == (self.label is not None):
+            got = "both; leave one out" if self.target else "neither; write --target 0.99 0.01"
+            raise ArgumentError(f"expected either --target or --class, got {got}")
+        from genrev.cli.answers import answer_lines, parse_class, parse_target
+        from genrev.numpy_files import read_npy
+
+        with one_thread():
+            network = load_network(self.network)
+            names = class_names(self.network, network)
+            if self.label is None:
+                target = parse_target(self.target, network)
+            else:
+                target = parse_class(self.label, self.confidence, network, names)
+            said = {"known": self.known, "start": self.start}
+            points = {name: read_npy(path) for name, path in said.items() if path is not None}
+            inverter = self._inverter(network)
+            found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
+            for line in answer_lines(found, names):
+                tell(line)
+            self._write(found, network, names)
+
+    def _check_out(self) -> None:
+        if self.out is None:
+            return
+        if os.path.splitext(self.out)[1] not in _FORMATS:
+            raise ArgumentError(f"expected --out to end in {' or '.join(_FORMATS)}, got {self.out!r}; rename it")
+        expect_writable(self.out)
+
+    def _inverter(self, network: Network) -> Inverter:
+        """Return the method that is asked for, made of fitted parts and of what needs no fitting."""
+        given = load_inverters(self.inverter, network)
+        name = self.method or _usual(given)
+        if name not in given:
+            check_methods([name])
+        parts = name.split("+")
+        unused = [one for one in given if one != name and one not in parts]
+        if unused:
+            raise ArgumentError(
+                f"expected inverters that {name} is made of, got one of {unused[0]}; leave it out, or name its --method"
+            )
+        keywords = {part: {"tolerance": self.tolerance} for part in parts}
+        for part, said in settings_by_method(self.set, parts).items():
+            keywords[part] |= said
+        inputs = None if self.data is None else read_splits(self.data, self.split, network).train.inputs
+        inverter = fit_methods([name], network, inputs, seed=self.seed, keywords=keywords, given=given)[name]
+        inverter.tolerance = self.tolerance
+        return inverter
+
+    def _write(self, found: Inversion, network: Network, names: list[str] | None) -> None:
+        if self.out is None:
+            return
+        if self.out.endswith(".png"):
+            from genrev.cli.sheet import sheet
+
+            write_bytes(self.out, sheet(found, network.space, names))
+            tell(f"picture  {self.out}")
+        else:
+            write_bytes(self.out, _arrays(found))
+            tell(f"arrays   {self.out}")
+
+
+def _usual(given: Mapping[str, Inverter]) -> str:
+    """Return the method that is meant where none is named: what is given, moved onto the target."""
+    if len(given) > 1:
+        raise ArgumentError(
+            f"expected --method where several inverters are given, got none; name one made of {', '.join(given)}"
+        )
+    for name, inverter in given.items():
+        return name if inverter.traits.uses_start or "+" in name or " " in name else f"{name}+newton"
+    return "newton"
+
+
+def _arrays(found: Inversion) -> bytes:
+    """Return what was asked and found as the bytes of an .npz file."""
+    import numpy as np
+
+    file = io.BytesIO()
+    parts = {name: getattr(found, name).cpu().numpy() for name in ("x", "y", "target", "residual", "outcome")}
+    np.savez(file, **parts, allow_pickle=False)
+    return file.getvalue()

@@ -1,0 +1,202 @@
+"""What commands share in their options: how they are written, and how much of the work is shown."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import contextvars
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Annotated, Any, Protocol, get_type_hints
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from genrev.errors import ArgumentError
+
+_DATA = (
+    '"xo" (drawn letters), "digits" (scanned handwriting), "idx:FOLDER" (MNIST\'s four files), "npz:FILE" (arrays x '
+    'and y, or x_train, y_train, x_test and y_test), "images:FOLDER" (a folder a class) or "csv:FILE" (columns of '
+    "numbers, the last one the label)"
+)
+
+Data = Annotated[str, arg(metavar="DATA", help=_DATA)]
+PerhapsData = Annotated[str | None, arg(metavar="DATA", help=f"{_DATA}, to learn from what is not in a file")]
+File = Annotated[str, arg(metavar="FILE")]
+Folder = Annotated[str, arg(metavar="FOLDER")]
+Widths = Annotated[tuple[int, ...], arg(metavar="WIDTH")]
+Names = Annotated[tuple[str, ...], arg(metavar="NAME")]
+Files = Annotated[tuple[str, ...], arg(metavar="FILE"), UseAppendAction]
+Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
+TheFile = Positional[Annotated[str, arg(metavar="FILE")]]
+PerhapsTheFile = Positional[Annotated[str | None, arg(metavar="FILE")]]
+TheFolder = Positional[Annotated[str, arg(metavar="FOLDER")]]
+PerhapsFile = Annotated[str | None, arg(metavar="FILE")]
+
+
+_SILENT = contextvars.ContextVar("silent", default=False)
+
+
+class Command(Protocol):
+    """What every command is: a frozen dataclass of its options, which runs."""
+
+    def run(self) -> None:
+        """Do what was asked for, and print what came of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """How much a command shows of its work.
+
+    Args:
+        quiet: no progress bars and no remarks, results alone.
+        log: file that gets what the bars show, a line of JSON each; what it holds stays.
+    """
+
+    quiet: bool = False
+    log: PerhapsFile = None
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show as much as was asked for inside.
+
+        Raises:
+            FileError: the log can't be written.
+        """
+        from genrev.progress import logged, quiet
+
+        with contextlib.ExitStack() as stack:
+            if self.quiet:
+                stack.enter_context(quiet())
+                stack.callback(_SILENT.reset, _SILENT.set(True))
+            if self.log is not None:
+                stack.enter_context(logged(self.log))
+            yield
+
+
+def silent() -> bool:
+    """Return whether remarks on the work are unwanted."""
+    return _SILENT.get()
+
+
+def options_of(command: type[Any]) -> dict[str, Field[Any]]:
+    """Return the options of a command as they are typed, with the fields that they fill.
+
+    Args:
+        command: a dataclass.
+
+    Example:
+        >>> list(options_of(Shown))
+        ['--quiet', '--log']
+    """
+    hints = get_type_hints(command, include_extras=True)
+    return {
+        f"--{_typed(field.name, hints[field.name])}": field
+        for field in fields(command)
+        if not _is_positional(hints[field.name])
+    }
+
+
+def command_line(name: str, command: Any) -> str:
+    """Return the line that runs a command again, its usual values left out, and what changes no result.
+
+    Args:
+        name: of the command.
+        command: an instance of its dataclass.
+
+    Example:
+        >>> command_line("demo", Shown(log="a file.jsonl"))
+        'genrev demo'
+    """
+    words = ["genrev", *name.split()]
+    hints = get_type_hints(type(command), include_extras=True)
+    placed = [getattr(command, field.name) for field in fields(command) if _is_positional(hints[field.name])]
+    words += [str(value) for value in placed if value is not None]
+    shown = {field.name for field in fields(Shown)}
+    for option, field in options_of(type(command)).items():
+        if field.name in shown:
+            continue
+        value = getattr(command, field.name)
+        usual = field.default if field.default is not MISSING else None
+        if value == usual or value is None:
+            continue
+        if value is True:
+            words.append(option)
+        elif isinstance(value, tuple) and _is_repeated(hints[field.name]):
+            words += [word for one in value for word in (option, str(one))]
+        elif isinstance(value, tuple):
+            words += [option, *map(str, value)]
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return keywords that were typed as NAME=VALUE.
+
+    Args:
+        words: such as "steps=400", or "cvae.steps=400" where several methods are meant.
+
+    Returns:
+        The values by name: numbers, or strings where they are none.
+
+    Raises:
+        ArgumentError: a word has no name or no value, or a name comes twice.
+
+    Example:
+        >>> settings(["steps=400", "optimiser=adam"])
+        {'steps': 400, 'optimiser': 'adam'}
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.replace(".", "").isidentifier() or not value:
+            raise ArgumentError(f"expected settings as NAME=VALUE, got {word!r}; write steps=400")
+        if name in found:
+            raise ArgumentError(f"expected each setting once, got {name!r} twice; leave one out")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[name] = value
+    return found
+
+
+def settings_by_method(words: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Return keywords of several methods, typed as METHOD.NAME=VALUE; without a method where there is only one.
+
+    Args:
+        words: such as "cvae.steps=400".
+        methods: the names that may stand before the point.
+
+    Raises:
+        ArgumentError: a setting names no method, or another.
+
+    Example:
+        >>> settings_by_method(["cvae.steps=400", "cvae.latent=8"], ["cvae", "newton"])
+        {'cvae': {'steps': 400, 'latent': 8}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in settings(words).items():
+        method, point, keyword = name.rpartition(".")
+        if not point and len(methods) == 1:
+            method = methods[0]
+        if method not in methods:
+            raise ArgumentError(
+                f"expected settings of {', '.join(methods)}, got {name!r}; write {methods[0]}.{keyword}={value}"
+            )
+        found.setdefault(method, {})[keyword] = value
+    return found
+
+
+def _typed(name: str, hint: Any) -> str:
+    """Return how the name of a field is typed: dashes for underscores, unless it is typed otherwise."""
+    said = [getattr(part, "name", None) for part in getattr(hint, "__metadata__", ())]
+    return next((one for one in said if isinstance(one, str)), name.replace("_", "-"))
+
+
+def _is_positional(hint: Any) -> bool:
+    return Positional in getattr(hint, "__metadata__", ())
+
+
+def _is_repeated(hint: Any) -> bool:
+    return UseAppendAction in getattr(hint, "__metadata__", ())

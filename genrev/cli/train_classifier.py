@@ -1,0 +1,99 @@
+"""genrev train classifier: a network that tells the classes of some data apart, to be inverted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genrev.cli.options import Data, File, Names, Shown, Widths, command_line
+from genrev.cli.steps import about_data, check_seed, one_thread, read_splits, resuming, say, tell
+from genrev.files import expect_writable
+
+if TYPE_CHECKING:
+    from genrev.data import Dataset
+
+_COURSE = ("epochs", "batch_size", "rate", "weight_decay", "noise")
+"""The options that say how it trains."""
+
+_STEPS, _BATCH, _LEAST, _MOST = 4000, 100, 5, 40
+"""About how many steps train a network that none is known for, of how many inputs; in how many epochs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainClassifier(Shown):
+    """Train a classifier on the part of the data that is for learning, and save it.
+
+    Started again after it was stopped, by whatever, it goes on where it was.
+
+    Args:
+        layers: the widths of the input and of every layer, as in 1024 8 8 2; what suits the data if not given.
+        activation: one name for all layers, or one a layer; the last is softmax or sigmoid.
+        arch: "mlp" (fully connected) or "conv" (convolutions, for images).
+        epochs: how often each input is seen.
+        batch_size: inputs a step.
+        rate: learning rate of the first step.
+        weight_decay: how hard weights are pulled to zero.
+        noise: standard deviation of the noise added to the inputs in training, in input units.
+        seed: of everything random but the cut of the data.
+        split: which cut of the data into parts: use the same for all that is to be compared.
+        out: the network's file.
+    """
+
+    data: Data
+    out: File
+    layers: Widths = ()
+    activation: Names = ()
+    arch: str = "mlp"
+    epochs: int | None = None
+    batch_size: int | None = None
+    rate: float | None = None
+    weight_decay: float | None = None
+    noise: float | None = None
+    seed: int = 0
+    split: int = 0
+
+    def run(self) -> None:
+        """Train, save, and print how well the network reads inputs that it has not seen.
+
+        Raises:
+            GenrevError: something that was asked for can't be done.
+        """
+        check_seed(self.seed)
+        expect_writable(self.out)
+        from genrev.checkpoint import save
+        from genrev.classifiers import accuracy, train_classifier
+
+        splits = read_splits(self.data, self.split)
+        keywords = self._keywords(splits.train)
+        command = command_line("train classifier", self)
+        say(f"training on {len(splits.train)} inputs")
+        with one_thread(), resuming(self.out, command):
+            network = train_classifier(splits.train, seed=self.seed, **keywords)
+            share = accuracy(network, splits.targets)
+            about = {
+                "command": command,
+                **about_data(self.data, self.split, splits),
+                "seed": self.seed,
+                "held_out": {"inputs": len(splits.targets), "accuracy": share},
+            }
+            save(network, self.out, about=about)
+        tell(f"reads {share:.1%} of {len(splits.targets)} inputs that it was not trained on")
+        tell(f"network  {self.out}")
+
+    def _keywords(self, train: Dataset) -> dict[str, Any]:
+        """Return what was asked for, and for the rest what is known to suit the data."""
+        from genrev.classifiers import STANDARD
+
+        shape, classes = tuple(train.inputs.shape[1:]), len(train.names)
+        known = STANDARD.get(self.data.partition(":")[0])
+        if known is None or self.arch != "mlp" or known.ends != (math.prod(shape), classes):
+            said: dict[str, Any] = {"epochs": max(_LEAST, min(_MOST, round(_STEPS * _BATCH / len(train))))}
+        else:
+            said = dict(vars(known))
+        said["arch"] = self.arch
+        if self.layers and tuple(self.layers) != said.get("layers"):
+            said |= {"layers": self.layers, "activation": None}
+        if self.activation:
+            said["activation"] = self.activation[0] if len(self.activation) == 1 else self.activation
+        return said | {name: getattr(self, name) for name in _COURSE if getattr(self, name) is not None}

@@ -1,0 +1,94 @@
+"""genrev train METHOD: an inverter that learns what inputs of a network look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from genrev.cli.options import Data, File, Settings, Shown, command_line, settings
+from genrev.cli.steps import about_data, check_seed, load_network, one_thread, read_splits, resuming, say, tell
+from genrev.errors import ArgumentError
+from genrev.files import expect_writable
+
+if TYPE_CHECKING:
+    from genrev.data import Splits
+    from genrev.inverter import Inverter
+    from genrev.network import Network
+
+_TRIED = 200
+"""How many held-out outputs are asked for at most, to say how well it learned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainInverter(Shown):
+    """Train a method that learns (cvae, decoder, retrieval) on inputs and what a network says of them, and save it.
+
+    Labels are not used. Started again after it was stopped, by whatever, it goes on where it was. To train a network
+    itself see genrev train classifier.
+
+    Args:
+        method: its name.
+        network: file of the network that it will invert.
+        set: keywords of the method, as in steps=8000 latent=32.
+        tolerance: the residual that counts as met, in output units.
+        seed: of everything random but the cut of the data.
+        split: which cut of the data into parts: the one that the network was trained with.
+        out: the inverter's file.
+    """
+
+    method: Positional[Annotated[str, arg(metavar="METHOD")]]
+    network: File
+    data: Data
+    out: File
+    set: Settings = ()
+    tolerance: float = 1e-3
+    seed: int = 0
+    split: int = 0
+
+    def run(self) -> None:
+        """Train, save, and print how near its draws come to outputs of inputs that it has not seen.
+
+        Raises:
+            GenrevError: something that was asked for can't be done.
+        """
+        check_seed(self.seed)
+        expect_writable(self.out)
+        keywords = settings(self.set)
+        from genrev.checkpoint import save
+
+        network = load_network(self.network)
+        inverter = self._build(network, keywords)
+        splits = read_splits(self.data, self.split, network)
+        command = command_line("train", self)
+        say(f"{self.method} learns from {len(splits.train)} inputs and what the network says of them")
+        with one_thread():
+            with resuming(self.out, command, network):
+                inverter.fit(splits.train.inputs, seed=self.seed)
+                about = {"command": command, **about_data(self.data, self.split, splits), "seed": self.seed}
+                save(inverter, self.out, about=about)
+            tell(_tried(inverter, network, splits, self.seed))
+        tell(f"inverter {self.out}")
+
+    def _build(self, network: Network, keywords: dict[str, object]) -> Inverter:
+        from genrev.inverters import INVERTERS, build
+
+        learners = [name for name, kind in INVERTERS.items() if kind.traits.learns]
+        inverter = build(self.method, network, **{"tolerance": self.tolerance, **keywords})
+        if self.method not in learners:
+            raise ArgumentError(
+                f"expected a method that learns ({', '.join(learners)}), got {self.method!r}; it needs no training: "
+                "name it to genrev invert or genrev compare"
+            )
+        return inverter
+
+
+def _tried(inverter: Inverter, network: Network, splits: Splits, seed: int) -> str:
+    """Say how near one answer to each of some held-out outputs comes."""
+    inputs = splits.targets.inputs[:_TRIED]
+    found = inverter.reconstruct(network.evaluate(inputs), seed=seed)
+    return (
+        f"learned in {inverter.fit_seconds:.0f} s; asked for the outputs of {len(inputs)} held-out inputs: median "
+        f"residual {float(found.residual.median()):.2g}, met {float(found.converged.double().mean()):.1%}"
+    )

@@ -1,0 +1,430 @@
+"""The commands that make and ask networks: train, import, invert, compare with files, inspect, report, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genrev import Comparison, InputSpace, Network, NewtonInverter, Refined, build, load, save
+from genrev.checkpoint import about
+from genrev.cli import COMMANDS, main
+from genrev.cli.options import command_line, options_of, settings
+from genrev.cli.train_classifier import TrainClassifier
+from genrev.data import load_splits
+from genrev.errors import ArgumentError
+from genrev.inverters import INVERTERS
+
+
+@pytest.fixture(autouse=True)
+def in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def ran(capsys, *argv: str) -> str:
+    """Run a command that must succeed, and return what it printed."""
+    status = main(argv)
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    return said.out
+
+
+def refused(capsys, *argv: str) -> str:
+    """Run a command that must be refused, and return what it said."""
+    before = sorted(os.listdir())
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("genrev: expected ")
+    assert said.err.count("\n") == 1
+    assert sorted(os.listdir()) == before
+    return said.err
+
+
+def boxes(count: int = 240) -> None:
+    """Write own.npz: pictures of 4 by 4 pixels, bright on the left (a) or on the right (b)."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    x = 0.3 * generator.random((count, 4, 4))
+    for row, label in enumerate(labels):
+        x[row, :, 2 * label : 2 * label + 2] += 0.6 * generator.random()
+    np.savez("own.npz", x=x, y=np.array(["a", "b"])[labels])
+
+
+@pytest.fixture
+def network() -> Network:
+    """A 16-6-2 sigmoid network in net.safetensors that reads own.npz, with the names of its classes."""
+    boxes()
+    sides = torch.tensor([[1.0, 1, 0, 0] * 4, [0, 0, 1.0, 1] * 4]).double()
+    weights = [torch.cat([sides - sides.flip(0)] * 3).numpy(), np.array([[2.0, -2] * 3, [-2, 2] * 3])]
+    space = InputSpace((1, 4, 4), 0.0, 1.0)
+    made = Network.from_weights(weights, [np.zeros(6), np.zeros(2)], activation="sigmoid", space=space)
+    save(made, "net.safetensors", about={"classes": ["a", "b"]})
+    return made
+
+
+# Training.
+
+
+def test_a_classifier_is_trained_on_one_s_own_data_and_saved_with_how_it_was_made(capsys):
+    boxes()
+    line = ["train", "classifier", "--data", "npz:own.npz", "--layers", "16", "6", "2", "--activation", "sigmoid"]
+    said = ran(capsys, *line, "--epochs", "60", "--out", "net.safetensors")
+    assert float(said.split("reads ")[1].split("%")[0]) > 90
+    found = load("net.safetensors")
+    assert found.module.widths == [16, 6, 2]
+    assert found.outputs == "sigmoid"
+    assert len(found.history.training) == 60
+    assert about("net.safetensors")["classes"] == ["a", "b"]
+    assert shlex.split(about("net.safetensors")["command"])[:3] == ["genrev", "train", "classifier"]
+    assert sorted(os.listdir()) == ["net.safetensors", "own.npz"]
+
+
+def test_the_command_in_a_file_makes_the_same_network_again(capsys):
+    boxes()
+    ran(capsys, "train", "classifier", "--data", "npz:own.npz", "--epochs", "2", "--out", "net.safetensors")
+    first = load("net.safetensors").fingerprint()
+    command = shlex.split(about("net.safetensors")["command"])
+    os.remove("net.safetensors")
+    ran(capsys, *command[1:])
+    assert load("net.safetensors").fingerprint() == first
+
+
+def test_a_convolutional_classifier_is_trained_on_images(capsys):
+    boxes()
+    ran(
+        capsys,
+        "train",
+        "classifier",
+        "--data",
+        "npz:own.npz",
+        "--arch",
+        "conv",
+        "--epochs",
+        "1",
+        "--out",
+        "c.safetensors",
+    )
+    assert type(load("c.safetensors").module).__name__ == "ConvNet"
+
+
+def test_a_few_layers_of_one_s_own_end_in_a_softmax_unless_told_otherwise(capsys):
+    boxes()
+    options = ["--data", "npz:own.npz", "--layers", "16", "5", "4", "2", "--epochs", "1"]
+    ran(capsys, "train", "classifier", *options, "--out", "net.safetensors")
+    assert load("net.safetensors").module.activation == ["relu", "relu", "softmax"]
+
+
+def test_every_method_that_learns_is_trained_and_saved(network, capsys):
+    for method, kind in INVERTERS.items():
+        if kind.traits.learns:
+            steps = ["--set", "steps=3"] if method != "retrieval" else []
+            line = ["train", method, "--network", "net.safetensors", "--data", "npz:own.npz", *steps]
+            assert "median residual" in ran(capsys, *line, "--out", f"{method}.safetensors")
+            found = load(f"{method}.safetensors")
+            assert type(found) is kind
+            assert found.fitted
+            assert about(f"{method}.safetensors")["data"] == "npz:own.npz"
+
+
+def test_a_method_that_does_not_learn_is_not_trained(network, capsys):
+    line = ["train", "newton", "--network", "net.safetensors", "--data", "npz:own.npz", "--out", "n.safetensors"]
+    assert "expected a method that learns (retrieval, decoder, cvae)" in refused(capsys, *line)
+
+
+def test_quiet_leaves_the_results_alone_and_the_log_gets_what_the_bars_show(network, capsys):
+    line = ["train", "decoder", "--network", "net.safetensors", "--data", "npz:own.npz", "--set", "steps=4"]
+    said = ran(capsys, *line, "--out", "d.safetensors", "--quiet", "--log", "log.jsonl")
+    assert len(said.splitlines()) == 2
+    lines = [json.loads(row) for row in Path("log.jsonl").read_text().splitlines()]
+    assert lines[0]["label"] == "decoder"
+    assert [row["step"] for row in lines] == list(range(1, len(lines) + 1))
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_command_and_no_other(network, capsys, monkeypatch):
+    line = ["train", "decoder", "--network", "net.safetensors", "--data", "npz:own.npz", "--set", "steps=40"]
+    ran(capsys, *line, "--out", "whole.safetensors")
+
+    def stop(*args, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("genrev.checkpoint.save", stop)
+        # So short a training would be over before its state is first kept.
+        patched.setattr("genrev.resume._State.due", lambda self: True)
+        assert main([*line, "--out", "d.safetensors"]) == 130
+    assert Path("d.safetensors.state").exists()
+    assert not Path("d.safetensors").exists()
+    assert "expected" in refused(capsys, *line, "--out", "d.safetensors", "--seed", "1")
+    assert "going on from d.safetensors.state" in ran(capsys, *line, "--out", "d.safetensors")
+    assert not Path("d.safetensors.state").exists()
+    one, two = load("whole.safetensors"), load("d.safetensors")
+    target = network.evaluate(torch.rand(4, 1, 4, 4, dtype=torch.float64))
+    assert torch.equal(one.reconstruct(target, seed=0).x, two.reconstruct(target, seed=0).x)
+
+
+# Import.
+
+
+def test_one_s_own_arrays_become_the_network_that_they_are(capsys):
+    generator = np.random.default_rng(0)
+    arrays = {"W1": generator.normal(size=(3, 6)), "b1": generator.normal(size=3), "W2": generator.normal(size=(2, 3)),
+              "b2": generator.normal(size=2)}  # fmt: skip
+    np.savez("weights.npz", **arrays)
+    ran(capsys, "import", "weights.npz", "--activation", "tanh", "sigmoid", "--shape", "1", "2", "3", "--out", "n.s")
+    network, x = load("n.s"), generator.random((5, 6))
+    hidden = np.tanh(x @ arrays["W1"].T + arrays["b1"])
+    expected = 1 / (1 + np.exp(-(hidden @ arrays["W2"].T + arrays["b2"])))
+    assert network.space.shape == (1, 2, 3)
+    np.testing.assert_allclose(network.evaluate(torch.from_numpy(x.reshape(5, 1, 2, 3))).numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"W1": np.ones((2, 3))}, "b1"),
+        ({"W1": np.ones((2, 3)), "b1": np.ones(3)}, "expected"),
+        ({"W1": np.ones((3, 2)), "b1": np.ones(2)}, "transpose"),
+        ({"W1": np.full((2, 3), np.nan), "b1": np.ones(2)}, "finite"),
+        ({"weights": np.ones((2, 3))}, "W1"),
+    ],
+)
+def test_arrays_that_are_no_network_are_refused(arrays, words, capsys):
+    np.savez("weights.npz", **arrays)
+    assert words in refused(capsys, "import", "weights.npz", "--out", "n.safetensors")
+
+
+def test_a_shape_of_another_size_is_refused(capsys):
+    np.savez("weights.npz", W1=np.ones((2, 6)), b1=np.ones(2))
+    said = refused(capsys, "import", "weights.npz", "--shape", "2", "2", "--out", "n.safetensors")
+    assert "expected a shape of 6 values, the columns of W1, got (2, 2) with 4" in said
+
+
+# Invert.
+
+
+def test_invert_says_what_was_asked_and_reached_and_gives_what_python_gives(network, capsys):
+    said = ran(capsys, "invert", "net.safetensors", "--target", "0.9", "any", "--samples", "3", "--out", "x.npz")
+    assert "asked for a 0.900, b any" in said
+    assert said.count("CONVERGED") == 4
+    with np.load("x.npz", allow_pickle=False) as arrays:
+        found = NewtonInverter(network).reconstruct([0.9, float("nan")], samples=3, seed=0)
+        np.testing.assert_array_equal(arrays["x"], found.x.numpy())
+        np.testing.assert_array_equal(arrays["residual"], found.residual.numpy())
+        assert set(arrays) == {"x", "y", "target", "residual", "outcome"}
+
+
+def test_a_fitted_inverter_is_refined_by_newton_without_the_data(network, capsys):
+    x = load_splits("npz:own.npz").train.inputs
+    whole = build("decoder+newton", network).fit(x.double(), seed=0)
+    save(whole.first, "decoder.safetensors")
+    line = [
+        "invert",
+        "net.safetensors",
+        "--inverter",
+        "decoder.safetensors",
+        "--target",
+        "0.8",
+        "0.2",
+        "--out",
+        "x.npz",
+    ]
+    ran(capsys, *line)
+    with np.load("x.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"], whole.reconstruct([0.8, 0.2], seed=0).x.numpy())
+
+
+def test_a_refined_inverter_in_one_file_is_used_as_it_is(network, capsys):
+    x = load_splits("npz:own.npz").train.inputs.double()
+    save(Refined(build("retrieval", network), NewtonInverter(network)).fit(x), "both.safetensors")
+    said = ran(capsys, "invert", "net.safetensors", "--inverter", "both.safetensors", "--class", "b")
+    assert "b 0.99" in said
+
+
+def test_a_class_by_name_or_number_asks_for_its_probability_alone(network, capsys):
+    by_name = ran(capsys, "invert", "net.safetensors", "--class", "b", "--confidence", "0.7")
+    assert by_name == ran(capsys, "invert", "net.safetensors", "--class", "1", "--confidence", "0.7")
+    assert "asked for a any, b 0.700" in by_name
+
+
+def test_known_values_stay_and_a_start_is_kept_near(network, capsys):
+    known, start = np.full((1, 4, 4), np.nan), np.full((1, 4, 4), 0.5)
+    known[0, 0] = 0.25
+    np.save("known.npy", known)
+    np.save("start.npy", start)
+    line = ["--known", "known.npy", "--start", "start.npy", "--target", "0.6", "0.4", "--out", "x.npz"]
+    ran(capsys, "invert", "net.safetensors", *line)
+    with np.load("x.npz") as arrays:
+        x = arrays["x"][0, 0, 0]
+    assert (x[0] == 0.25).all()
+    assert np.abs(x[1:] - 0.5).max() < 0.5
+
+
+def test_targets_come_from_a_file_too(network, capsys):
+    np.save("targets.npy", np.array([[0.6, 0.4], [0.2, 0.8]]))
+    said = ran(capsys, "invert", "net.safetensors", "--target", "targets.npy")
+    assert said.count("asked for") == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 4, 4), (4, 4), (16,)])
+def test_the_picture_shows_every_sample_whatever_the_input(shape, capsys):
+    size = int(np.prod(shape))
+    network = Network.from_weights([np.ones((2, size)) / size], [np.zeros(2)], space=InputSpace(shape, 0.0, 1.0))
+    save(network, "net.safetensors")
+    ran(capsys, "invert", "net.safetensors", "--target", "0.6", "0.6", "--samples", "2", "--out", "x.png")
+    with Image.open("x.png") as picture:
+        assert picture.width > picture.height
+        assert len(picture.convert("L").getcolors()) > 4
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "got neither"),
+        (["--target", "1", "0", "--class", "a"], "got both"),
+        (["--target", "0.5"], "expected 2 values for --target"),
+        (["--target", "0.5", "inf"], "got 'inf'"),
+        (["--target", "1.5", "0"], "expected probabilities in [0, 1], got 1.5"),
+        (["--target", "any", "any"], "at least one output"),
+        (["--target", "none.npy"], "none.npy"),
+        (["--class", "c"], "expected a class of the network (a, b), got 'c'"),
+        (["--class", "2"], "got '2'"),
+        (["--class", "-1"], "got '-1'"),
+        (["--class", "a", "--confidence", "1.2"], "--confidence from 0 to 1"),
+        (["--class", "a", "--samples", "0"], "samples"),
+        (["--class", "a", "--out", "x.jpg"], "to end in .png or .npz"),
+        (["--class", "a", "--out", "no/x.png"], "got no folder"),
+        (["--class", "a", "--method", "cvae"], "expected a fitted cvae, got none; give its file with --inverter"),
+        (["--class", "a", "--method", "nwton"], "did you mean 'newton'?"),
+        (["--class", "a", "--known", "none.npy"], "none.npy"),
+        (["--class", "a", "--set", "steps"], "NAME=VALUE"),
+        (["--class", "a", "--set", "newton.stepz=3"], "did you mean 'steps'?"),
+        (["--class", "a", "--set", "cvae.steps=3"], "expected settings of newton, got 'cvae.steps'"),
+        (["--class", "a", "--tolerance", "-1"], "tolerance"),
+        (["--class", "a", "--inverter", "net.safetensors"], "expected an inverter"),
+        (["--class", "a", "--seed", "-1"], "--seed"),
+        (["--class", "a", "--data", "npz:own.npz", "--split", "-1"], "--split"),
+        (["--class", "a", "--data", "digits"], "expected a network for digits"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_asked_is_said_in_a_sentence_and_nothing_is_left(argv, words, network, capsys):
+    assert words in refused(capsys, "invert", "net.safetensors", *argv)
+
+
+def test_an_inverter_of_another_network_is_refused(network, capsys):
+    other = Network.from_weights([np.ones((2, 16))], [np.zeros(2)], space=InputSpace((1, 4, 4), 0.0, 1.0))
+    save(build("retrieval", other).fit(torch.rand(9, 1, 4, 4, dtype=torch.float64)), "r.safetensors")
+    said = refused(capsys, "invert", "net.safetensors", "--class", "a", "--inverter", "r.safetensors")
+    assert "another fingerprint" in said
+
+
+def test_logits_have_no_confidence(capsys):
+    save(Network.from_weights([np.ones((2, 3))], [np.zeros(2)], activation="identity"), "net.safetensors")
+    assert "expected a network of probabilities" in refused(capsys, "invert", "net.safetensors", "--class", "0")
+
+
+# Compare, report, inspect.
+
+
+def test_saved_inverters_are_compared_without_fitting_them_again(network, capsys):
+    options = ["--network", "net.safetensors", "--data", "npz:own.npz"]
+    ran(capsys, "train", "decoder", *options, "--set", "steps=3", "--out", "d.safetensors")
+    line = ["compare", "net.safetensors", "--data", "npz:own.npz", "--inverter", "d.safetensors", "--targets", "6"]
+    said = ran(capsys, *line, "--methods", "newton,decoder,decoder+newton", "--out", "out")
+    assert "decoder learned" not in said
+    found = Comparison.load("out")
+    assert [row.inverter for row in found.rows][2:] == ["newton", "decoder", "decoder+newton"]
+    assert found.about["command"].startswith("genrev compare net.safetensors --data npz:own.npz --methods")
+    again = {name: Path("out", name).read_bytes() for name in ("report.html", "report.md", "figures.csv")}
+    for name in again:
+        os.remove(Path("out", name))
+    assert "report.html" in ran(capsys, "report", "out")
+    assert {name: Path("out", name).read_bytes() for name in again} == again
+
+
+def test_an_inverter_that_no_method_is_made_of_is_refused(network, capsys):
+    save(build("retrieval", network).fit(torch.rand(9, 1, 4, 4, dtype=torch.float64)), "r.safetensors")
+    line = ["compare", "net.safetensors", "--data", "npz:own.npz", "--inverter", "r.safetensors", "--methods", "newton"]
+    assert "expected inverters of the methods compared (newton), got one of retrieval" in refused(capsys, *line)
+    assert "name it first" in refused(capsys, "compare", "--inverter", "r.safetensors")
+
+
+def test_a_folder_without_a_comparison_has_no_report(capsys):
+    os.mkdir("empty")
+    assert "empty" in refused(capsys, "report", "empty")
+
+
+def test_inspect_tells_what_is_in_a_file_and_how_it_was_made(network, capsys):
+    said = ran(capsys, "inspect", "net.safetensors")
+    assert "mlp(widths=[16, 6, 2]" in said
+    assert "classes      a, b" in said
+    x = load_splits("npz:own.npz").train.inputs.double()
+    save(build("cvae+newton", network, tolerance=0.5), "both.safetensors")
+    assert "refined (cvae then newton)" in ran(capsys, "inspect", "both.safetensors")
+    save(
+        build(
+            "decoder",
+            network,
+        ).fit(x),
+        "d.safetensors",
+        about={"note": "by hand"},
+    )
+    said = ran(capsys, "inspect", "d.safetensors")
+    assert "learned      in " in said
+    assert "note         by hand" in said
+
+
+def test_inspect_reads_an_inverter_of_somebody_s_own_module(capsys):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
+    inverter = build("retrieval", Network(module, space=InputSpace((3,)))).fit(torch.rand(5, 3))
+    save(inverter, "r.safetensors")
+    assert "a module of your own, not inside" in ran(capsys, "inspect", "r.safetensors")
+
+
+# Options.
+
+
+def test_the_line_that_runs_a_command_again_leaves_out_what_is_usual():
+    command = TrainClassifier(data="xo", out="a b.safetensors", layers=(1024, 8, 2), seed=3, quiet=True)
+    assert command_line("train classifier", command) == (
+        "genrev train classifier --data xo --out 'a b.safetensors' --layers 1024 8 2 --seed 3"
+    )
+
+
+@pytest.mark.parametrize("word", ["steps", "=3", "steps=", "9a=1"])
+def test_a_setting_without_name_or_value_is_refused(word):
+    with pytest.raises(ArgumentError, match="NAME=VALUE"):
+        settings([word])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_what_each_option_is_for(name, capsys):
+    assert COMMANDS[name].__doc__
+    said = ran(capsys, *name.split(), "--help")
+    assert all(option in said for option in options_of(COMMANDS[name]))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_and_options(capsys):
+    script = ran(capsys, "completion", "bash")
+    Path("complete.sh").write_text(script)
+    ask = (
+        "source ./complete.sh; name=$(complete -p genrev | sed 's/.*-F \\([^ ]*\\).*/\\1/'); "
+        "COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{}'; COMP_POINT=${{#COMP_LINE}}; "
+        "$name; echo ${{COMPREPLY[@]}}"
+    )
+
+    def offered(line: str) -> list[str]:
+        done = subprocess.run(["bash", "-c", ask.format(line, line)], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert offered("genrev inv") == ["invert"]
+    assert set(offered("genrev train c")) == {"classifier", "cvae"}
+    assert offered("genrev invert net.safetensors --conf") == ["--confidence"]
