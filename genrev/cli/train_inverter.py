@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -13,7 +13,8 @@ from genrev.errors import ArgumentError
 from genrev.files import expect_writable
 
 if TYPE_CHECKING:
-    from genrev.data import Splits
+    from torch import Tensor
+
     from genrev.inverter import Inverter
     from genrev.network import Network
 
@@ -63,12 +64,15 @@ class TrainInverter(Shown):
         splits = read_splits(self.data, self.split, network)
         command = command_line("train", self)
         say(f"{self.method} learns from {len(splits.train)} inputs and what the network says of them")
-        with one_thread():
-            with resuming(self.out, command, network):
-                inverter.fit(splits.train.inputs, seed=self.seed)
-                about = {"command": command, **about_data(self.data, self.split, splits), "seed": self.seed}
-                save(inverter, self.out, about=about)
-            tell(_tried(inverter, network, splits, self.seed))
+        with one_thread(), resuming(self.out, command, network):
+            inverter.fit(splits.train.inputs, seed=self.seed)
+            held_out = tried(inverter, splits.targets.inputs[:_TRIED], seed=self.seed)
+            about = {"command": command, **about_data(self.data, self.split, splits), "seed": self.seed}
+            save(inverter, self.out, about={**about, "held_out": held_out})
+        tell(
+            f"learned in {inverter.fit_seconds:.0f} s; asked for the outputs of {held_out['inputs']} held-out inputs: "
+            f"median residual {held_out['median_residual']:.2g}, met {held_out['met']:.1%}"
+        )
         tell(f"inverter {self.out}")
 
     def _build(self, network: Network, keywords: dict[str, object]) -> Inverter:
@@ -84,11 +88,17 @@ class TrainInverter(Shown):
         return inverter
 
 
-def _tried(inverter: Inverter, network: Network, splits: Splits, seed: int) -> str:
-    """Say how near one answer to each of some held-out outputs comes."""
-    inputs = splits.targets.inputs[:_TRIED]
-    found = inverter.reconstruct(network.evaluate(inputs), seed=seed)
-    return (
-        f"learned in {inverter.fit_seconds:.0f} s; asked for the outputs of {len(inputs)} held-out inputs: median "
-        f"residual {float(found.residual.median()):.2g}, met {float(found.converged.double().mean()):.1%}"
-    )
+def tried(inverter: Inverter, inputs: Tensor, *, seed: int) -> dict[str, Any]:
+    """Return how near one answer to each of some held-out outputs comes.
+
+    Args:
+        inverter: fitted.
+        inputs: ``(n, *input_shape)``, held out; their outputs are asked for.
+        seed: of the draws.
+    """
+    found = inverter.reconstruct(inverter.network.evaluate(inputs), seed=seed)
+    return {
+        "inputs": len(inputs),
+        "median_residual": float(found.residual.median()),
+        "met": float(found.converged.double().mean()),
+    }
