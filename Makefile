@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: install demo test test-slow lint checkpoints clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
+
+install: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/genrev demo
@@ -23,6 +25,15 @@ test: lint
 
 test-slow: $(VENV)/installed
 	$(BIN)/pytest -m slow
+
+# The networks and inverters that ship: the same weights again on the same machine, in about five minutes.
+checkpoints: $(VENV)/installed
+	$(BIN)/genrev train classifier --data xo --layers 1024 8 8 2 --activation sigmoid --out checkpoints/xo.safetensors
+	$(BIN)/genrev train cvae --network checkpoints/xo.safetensors --data xo --set arch=conv hidden=96 \
+		--out checkpoints/xo-cvae.safetensors
+	$(BIN)/genrev train classifier --data digits --out checkpoints/digits.safetensors
+	$(BIN)/genrev train cvae --network checkpoints/digits.safetensors --data digits \
+		--out checkpoints/digits-cvae.safetensors
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

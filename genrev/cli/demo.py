@@ -128,7 +128,7 @@ def _one(
     network = train_standard(kind, splits, seed=seed)
     judge = fit_judge(splits, seed=seed)
     inverters = fit_methods(methods, network, splits.train.inputs, seed=seed, keywords=keywords)
-    inputs = splits.targets.inputs[:targets]
+    inputs, command = splits.targets.inputs[:targets], f"genrev demo --seed {seed}"
     say(f"  asking {len(methods)} methods for {len(ASKED[kind])} typed outputs and {len(inputs)} of held-out inputs")
     comparison = compare(
         network,
@@ -141,8 +141,9 @@ def _one(
         seed=seed,
         asked=ASKED[kind],
         names=splits.train.names,
+        command=command,
     )
     comparison.save(folder)
-    about = {"command": f"genrev demo --seed {seed}", **about_data(kind, seed, splits)}
+    about = {"command": command, **about_data(kind, seed, splits)}
     save(network, os.path.join(folder, "network.safetensors"), about=about)
     return comparison
