@@ -158,7 +158,7 @@ def test_a_plain_axis_holds_its_values_and_has_few_round_ticks(values: tuple[flo
     assert all(low <= tick <= high for tick in ticks)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["spread", "one place", "one line", "in a corner"])
 @pytest.mark.parametrize("across", [350.0, 700.0])
 def test_labels_overlap_neither_each_other_nor_any_point(kind: str, across: float, seed: int) -> None:
