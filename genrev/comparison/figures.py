@@ -99,7 +99,11 @@ class Answer:
             judge: an independent classifier, or None.
         """
         x = found.x.cpu()
-        judged = None if judge is None else judge.labels(x.flatten(0, 1)).reshape(x.shape[:2])
+        judged = None
+        if judge is not None:
+            # One who repeats an answer is read once: reading takes longer than finding.
+            seen = x[:, :1] if torch.equal(x, x[:, :1].expand_as(x)) else x
+            judged = judge.labels(seen.flatten(0, 1)).reshape(seen.shape[:2]).expand(x.shape[:2]).clone()
         return cls(x, found.y.cpu(), found.residual.cpu(), found.outcome.cpu(), judged)
 
     def beside(self, training: Tensor, samples: int, unit: Tensor | None = None) -> Answer:
