@@ -21,7 +21,7 @@ from torch import nn
 
 from genrev import BestOf, Comparison, InputSpace, Network, NewtonInverter, Outcome, Refined, build, compare, load, save
 from genrev.cli import main
-from genrev.errors import FileError
+from genrev.errors import ArgumentError, FileError
 from genrev.files import read_header, read_tensors
 from genrev.models import MLP, ConvNet
 from genrev.training import History
@@ -262,3 +262,31 @@ def test_two_thousand_damaged_and_edited_files_do_no_harm(
 ) -> None:
     expect_noticed(kind, 67, whole, capsys)
     expect_survived(kind, 100, whole, capsys)
+
+
+# What may not be saved can't be read either.
+
+
+def test_a_network_whose_weights_are_not_finite_is_neither_saved_nor_loaded(
+    whole: dict[str, bytes], folder: Path
+) -> None:
+    network = networks()["mlp"]
+    with torch.no_grad():
+        network.module[1].weight[0, 0] = float("nan")  # type: ignore[index,operator]
+    for thing in (network, build("newton", network)):
+        with pytest.raises(ArgumentError, match=r"got NaN or infinity in '1\.weight'"):
+            save(thing, "file")
+    parts = damage.Parts(whole["mlp"])
+    parts.values["network.1.weight"] = b"\xff" * len(parts.values["network.1.weight"])
+    Path("file").write_bytes(parts.bytes(digest=True))
+    with pytest.raises(FileError, match="finite weights") as caught:
+        load("file")
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("own", "comparison")])
+def test_loading_leaves_the_global_generator_alone(kind: str, whole: dict[str, bytes], folder: Path) -> None:
+    Path("file").write_bytes(whole[kind])
+    before = torch.random.get_rng_state()
+    load("file")
+    assert torch.equal(torch.random.get_rng_state(), before)
