@@ -308,7 +308,7 @@ def _history(said: Mapping[str, Any] | None) -> History | None:
     history = History(said["training"], said["validation"], said["best"])
     epochs = [*history.training, *history.validation]
     if not (type(history.training) is list is type(history.validation)) or not all(
-        type(one) in (int, float) for one in epochs
+        type(one) is float for one in epochs
     ):
         raise ArgumentError("expected a history with lists of losses, got other values; save it again")
     if not 0 <= whole("best", history.best, least=0) < max(len(history.training), len(history.validation), 1):

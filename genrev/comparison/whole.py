@@ -111,7 +111,8 @@ def _described(values: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A whole number may be too large for any figure.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
 
 
 def _course(curve: Any) -> bool:
