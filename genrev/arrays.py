@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,38 @@ def as_numbers(name: str, values: Any) -> Tensor:
             f"expected {name} as real numbers in a list, array or tensor of regular shape, got {got}; "
             "convert them, and give every row as many"
         ) from None
+
+
+def expect_shaped(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int | None]], dtype: torch.dtype
+) -> None:
+    """Refuse tensors that are not those expected, before anything is built of them.
+
+    Args:
+        tensors: by name.
+        shapes: by name, of all that must be there and no others; None for a size of at least 1.
+        dtype: of each.
+
+    Raises:
+        ArgumentError: a tensor is missing, is one too many, or has another shape or type.
+
+    Example:
+        >>> expect_shaped({"inputs": torch.zeros(5, 3)}, {"inputs": (None, 3)}, torch.float32)
+    """
+    for name in [*shapes, *tensors]:
+        if name not in tensors or name not in shapes:
+            got = "none" if name in shapes else f"one named {name!r:.60}"
+            raise ArgumentError(f"expected a tensor for each of {', '.join(shapes)}, got {got}; get a whole file")
+        wanted, found = tuple(shapes[name]), tensors[name]
+        fits = len(wanted) == found.ndim and all(
+            have == want if want is not None else have > 0 for want, have in zip(wanted, found.shape, strict=True)
+        )
+        if not fits or found.dtype != dtype:
+            sizes = ", ".join("n" if size is None else str(size) for size in wanted)
+            raise ArgumentError(
+                f"expected {name} of shape ({sizes}) in {dtype}, got {tuple(found.shape)} in {found.dtype}; get a "
+                "file that was not changed"
+            )
 
 
 def _kind(values: Any) -> str:

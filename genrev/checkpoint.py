@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genrev.checks import called_as
+from genrev.arrays import expect_shaped
+from genrev.checks import called_as, check_seed, real, whole
 from genrev.errors import ArgumentError, FileError, GenrevError
 from genrev.files import read_header, read_tensors, write_tensors
 from genrev.inverter import DataSummary, Inverter
 from genrev.inverters import INVERTERS, BestOf, Refined
-from genrev.models import CLASSIFIERS
+from genrev.models import CLASSIFIERS, with_weights
 from genrev.network import Network
 from genrev.space import InputSpace
 from genrev.training import History
@@ -39,7 +40,7 @@ def save(thing: Network | Inverter, path: str | Path, *, about: Mapping[str, Any
 
     Raises:
         ArgumentError: the network is a module of the user's own, the inverter of a kind that genrev does not know, or
-            ``about`` nothing that JSON can hold.
+            ``about`` nothing that JSON can hold; or a weight of the network is not finite.
         FileError: the file can't be written; what was there is as it was.
 
     Example:
@@ -56,11 +57,13 @@ def save(thing: Network | Inverter, path: str | Path, *, about: Mapping[str, Any
                 f"expected a network that genrev builds ({', '.join(CLASSIFIERS)}), got a module of type "
                 f"{type(thing.module).__name__}; save its state_dict, and its inverters, which load with network="
             )
+        _expect_finite(thing)
         header = _describe_network(thing, tensors)
     elif isinstance(thing, Inverter):
         header = _describe_inverter(thing, tensors, "")
         header["fingerprint"] = thing.network.fingerprint()
         if _built(thing.network):
+            _expect_finite(thing.network)
             header["network"] = _describe_network(thing.network, tensors)
     else:
         raise ArgumentError(
@@ -101,10 +104,11 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
         )
     tensors, header = read_tensors(path)
     try:
+        _expect_header(header, tensors)
         return _load(path, tensors, header, network)
     except FileError:
         raise
-    except (GenrevError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as cause:
+    except (GenrevError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as cause:
         raise FileError(
             f"expected a file that genrev.save wrote, got {path} whose header and tensors do not fit ({cause!r:.120}); "
             "save it again"
@@ -140,7 +144,14 @@ def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], 
     if header["kind"] == "network":
         if network is not None:
             raise FileError(f"expected an inverter's file to go with network=, got a network in {path}; leave it out")
-        return _build_network(header, tensors)
+        built = _build_network(header, tensors)
+        _expect_used(tensors)
+        return built
+    if header["kind"] not in _KINDS:
+        raise FileError(
+            f"expected a network or an inverter of {', '.join(_KINDS)} in {path}, got {header['kind']!r:.60}; choose "
+            "another file, or update genrev to read it"
+        )
     if network is None:
         if "network" not in header:
             raise FileError(
@@ -153,7 +164,32 @@ def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], 
             f"expected the network that {path} was saved for, got one with another fingerprint "
             "(weights, structure, input space or outputs differ); give that network, or fit again"
         )
-    return _build_inverter(header, tensors, "", network)
+    # Where the network was given, that in the file is not needed.
+    for prefix in ("network.", "space."):
+        _taken(prefix, tensors)
+    inverter = _build_inverter(header, tensors, "", network)
+    _expect_used(tensors)
+    return inverter
+
+
+def _expect_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    if header["shapes"] != {name: list(tensor.shape) for name, tensor in tensors.items()}:
+        raise ArgumentError("expected the shapes that the header tells, got others; get an undamaged copy")
+    for name in ("about", "versions"):
+        if not isinstance(header[name], dict):
+            raise ArgumentError(f"expected a dict for {name}, got {header[name]!r:.60}; get an undamaged copy")
+
+
+def _expect_used(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what nothing has taken."""
+    for name in tensors:
+        raise ArgumentError(f"expected no more tensors, got one named {name!r:.60}; get an undamaged copy")
+
+
+def _expect_finite(network: Network) -> None:
+    for name, values in network.module.state_dict().items():
+        if not bool(values.isfinite().all()):
+            raise ArgumentError(f"expected finite weights, got NaN or infinity in {name!r}; train the network again")
 
 
 def _built(network: Network) -> bool:
@@ -184,20 +220,24 @@ def _describe_network(network: Network, tensors: dict[str, Tensor]) -> dict[str,
     }
 
 
-def _build_network(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
-    module = CLASSIFIERS[header["class"]](**header["arguments"])
-    module.to({"float32": torch.float32, "float64": torch.float64}[header["dtype"]])
-    module.load_state_dict(_under("network.", tensors))
-    space = InputSpace(header["shape"], tensors["space.low"], tensors["space.high"])
-    outputs = None if header["head"] or header["stop"] else header["outputs"]
-    network = Network(module.eval(), space=space, outputs=outputs)
-    if header["stop"]:
+def _build_network(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Network:
+    dtype = {"float32": torch.float32, "float64": torch.float64}[header["dtype"]]
+    kind, arguments = CLASSIFIERS[header["class"]], header["arguments"]
+    module = with_weights(lambda: kind(**arguments), _taken("network.", tensors), dtype)
+    bounds = _taken("space.", tensors)
+    expect_shaped(bounds, {"low": header["shape"], "high": header["shape"]}, torch.float64)
+    space = InputSpace(header["shape"], bounds["low"], bounds["high"])
+    said = header["head"] is not None or header["stop"] is not None
+    network = Network(module, space=space, outputs=None if said else header["outputs"])
+    _expect_finite(network)
+    if header["stop"] is not None:
         network = network.until(header["stop"])
     heads = {None: lambda: network, "softmax": network.with_softmax, "sigmoid": network.with_sigmoid}
     network = heads[header["head"]]()
+    if network.outputs != header["outputs"]:
+        raise ArgumentError(f"expected outputs as {network.outputs}, got {header['outputs']!r:.60}; save it again")
     # Files of before it was kept have none.
-    if header.get("history") is not None:
-        network.history = History(**header["history"])
+    network.history = _history(header.get("history"))
     return network
 
 
@@ -232,22 +272,48 @@ def _describe_inverter(inverter: Inverter, tensors: dict[str, Tensor], prefix: s
 
 
 def _build_inverter(header: Mapping[str, Any], tensors: dict[str, Tensor], prefix: str, network: Network) -> Inverter:
-    arguments = {**header["arguments"], **_under(f"{prefix}argument.", tensors)}
+    arguments = {**header["arguments"], **_taken(f"{prefix}argument.", tensors)}
     for name, part in header["parts"].items():
         arguments[name] = _build_inverter(part, tensors, f"{prefix}{name}.", network)
     kind: Any = _KINDS[header["kind"]]
     inverter: Inverter = kind(**arguments) if header["parts"] else kind(network, **arguments)
-    if header["fitted"]:
-        summary = {n: value.to(network.device) for n, value in _under(f"{prefix}data.", tensors).items()}
+    if header["fitted"] is True:
+        summary = {name: value.to(network.device) for name, value in _taken(f"{prefix}data.", tensors).items()}
+        _expect_summary(summary, network)
         covariance = summary.pop("covariance", None)
         inverter.data = DataSummary(**summary, covariance=covariance)
-        learned = _under(f"{prefix}learned.", tensors)
+        learned = _taken(f"{prefix}learned.", tensors)
         with torch.no_grad():
             inverter._restore({name: value.to(network.device) for name, value in learned.items()})
-    inverter.fit_seed, inverter.fit_seconds = header["seed"], header["fit_seconds"]
+    elif header["fitted"] is not False:
+        raise ArgumentError(f"expected true or false for fitted, got {header['fitted']!r:.60}; save it again")
+    inverter.fit_seed = None if header["seed"] is None else check_seed(header["seed"])
+    inverter.fit_seconds = None if header["fit_seconds"] is None else real("fit_seconds", header["fit_seconds"])
     if header["history"] is not None:
-        inverter.history = History(**header["history"])  # type: ignore[attr-defined]
+        inverter.history = _history(header["history"])  # type: ignore[attr-defined]
     return inverter
+
+
+def _expect_summary(summary: Mapping[str, Tensor], network: Network) -> None:
+    shapes = dict.fromkeys(("low", "high", "mean", "variance"), network.space.shape)
+    if "covariance" in summary:
+        shapes["covariance"] = (network.space.size, network.space.size)
+    expect_shaped(summary, shapes, network.dtype)
+
+
+def _history(said: Mapping[str, Any] | None) -> History | None:
+    """Return how something learned, as a header tells it."""
+    if said is None:
+        return None
+    history = History(said["training"], said["validation"], said["best"])
+    epochs = [*history.training, *history.validation]
+    if not (type(history.training) is list is type(history.validation)) or not all(
+        type(one) is float for one in epochs
+    ):
+        raise ArgumentError("expected a history with lists of losses, got other values; save it again")
+    if not 0 <= whole("best", history.best, least=0) < max(len(history.training), len(history.validation), 1):
+        raise ArgumentError(f"expected the best of the epochs, got {history.best!r:.60}; save it again")
+    return history
 
 
 def _summary(data: DataSummary) -> dict[str, Tensor]:
@@ -257,5 +323,7 @@ def _summary(data: DataSummary) -> dict[str, Tensor]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def _taken(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the tensors out whose names begin so, and return them under the rest of their names."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

@@ -236,17 +236,16 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
     import torch
     from safetensors.torch import save
 
-    metadata = {_KEY: _dump(header)}
+    plain = _plain(header)
     # Safetensors keeps its own metadata under this name, and would write a file that nobody can read.
     if "__metadata__" in tensors:
         raise ArgumentError("expected tensor names other than '__metadata__', got it; rename that tensor")
     try:
         # Always copied, because safetensors refuses tensors that share memory.
         dense = torch.contiguous_format
-        data = save(
-            {name: tensor.detach().to("cpu", copy=True, memory_format=dense) for name, tensor in tensors.items()},
-            metadata,
-        )
+        own = {name: tensor.detach().to("cpu", copy=True, memory_format=dense) for name, tensor in tensors.items()}
+        document = {"format": _FORMAT, "header": plain, "digest": _digest(own, plain)}
+        data = save(own, {_KEY: json.dumps(document)})
     except Exception as error:
         # Safetensors raises many types here: KeyError for a dtype, NotImplementedError for a meta tensor, ...
         raise ArgumentError(
@@ -351,9 +350,17 @@ def _temporary(name: str) -> str:
     return f".genrev-{zlib.crc32(os.fsencode(name)):08x}-"
 
 
-def _dump(header: Mapping[str, Any]) -> str:
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """Return what tells a file from a damaged one: safetensors has no checksum of its own."""
+    from genrev.digest import digest
+
+    return digest(dict(sorted(tensors.items())), json.dumps(header))
+
+
+def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a header as it will be read again."""
     try:
-        return json.dumps({"format": _FORMAT, "header": dict(header)})
+        return json.loads(json.dumps(dict(header)))
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"expected a header of dicts, lists, strings and numbers, got '{_reason(error)}'; convert it first"
@@ -367,15 +374,22 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Ten
     _expect_file(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = _header(path, (file.metadata() or {}).get(_KEY))
+            header, digest = _header(path, (file.metadata() or {}).get(_KEY))
             # Copies, because the file's own memory changes or fails when someone else writes to the file.
-            return {name: file.get_tensor(name).clone() for name in file.keys() if tensors}, header  # noqa: SIM118
+            found = {name: file.get_tensor(name).clone() for name in file.keys() if tensors}  # noqa: SIM118
     except FileError:
         raise
     except SafetensorError as error:
         raise _foreign(path, f"damage or another format ({_reason(error)})") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    # Files of before it was kept have none.
+    if tensors and digest is not None and digest != _digest(found, header):
+        raise FileError(
+            f"expected {_name(path)} as genrev wrote it, got a file whose values have changed since; get an undamaged "
+            "copy, or save it anew"
+        )
+    return found, header
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> FileError:
@@ -392,7 +406,8 @@ def _expect_file(path: str | os.PathLike[str]) -> None:
         raise FileError(f"expected a file at {_name(path)}, got {_kind(mode)}; check the path")
 
 
-def _header(path: str | os.PathLike[str], text: str | None) -> dict[str, Any]:
+def _header(path: str | os.PathLike[str], text: str | None) -> tuple[dict[str, Any], Any]:
+    """Return the header that stands in a file's metadata, and the digest of header and tensors."""
     if text is None:
         raise _foreign(path, "a safetensors file without genrev's header")
     try:
@@ -407,7 +422,7 @@ def _header(path: str | os.PathLike[str], text: str | None) -> dict[str, Any]:
     header = document.get("header")
     if not isinstance(header, dict):
         raise _foreign(path, "a header that isn't a dict")
-    return header
+    return header, document.get("digest")
 
 
 def _foreign(path: str | os.PathLike[str], got: str) -> FileError:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from genrev.checks import real, whole
+from genrev.digest import digest
 from genrev.errors import GenrevError
 from genrev.progress import progress
-from genrev.resume import digest, tracked
+from genrev.resume import tracked
 
 _PROBES = 1024
 """How many examples' losses tell two trainings apart."""

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom: a room may import from its own and from those below.
 FLOORS = [
     ["errors"],
-    ["checks"],
+    ["checks", "digest"],
     ["noise", "rows", "arrays", "files", "metrics"],
     ["progress"],
     ["space", "numpy_files"],

@@ -480,3 +480,45 @@ def test_a_file_error_is_also_what_callers_of_open_expect(tmp_path: Path) -> Non
 def test_importing_files_imports_neither_torch_nor_safetensors() -> None:
     code = "import sys, genrev.files; sys.exit(bool({'torch', 'safetensors', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What changed since it was written.
+
+
+def test_every_single_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_tensors(path, {"x": torch.tensor([1.5, -2.0]), "n": torch.tensor([3])}, {"seed": 0})
+    whole, read = path.read_bytes(), []
+    for place in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            tensors, header = read_tensors(path)
+        except FileError as error:
+            assert_one_sentence(str(error))
+        else:
+            read.append(({name: values.tolist() for name, values in tensors.items()}, header))
+    # A bit of the digest's own name leaves a file like those of before there was one.
+    assert all(found == ({"x": [1.5, -2.0], "n": [3]}, {"seed": 0}) for found in read)
+
+
+def test_a_file_of_before_there_was_a_digest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(with_header('{"format": 1, "header": {"seed": 0}}'))
+    assert read_tensors(path) == ({}, {"seed": 0})
+
+
+@pytest.mark.parametrize("digest", ['""', "3", '["a"]', '"' + "0" * 64 + '"'])
+def test_a_digest_of_other_values_is_refused(tmp_path: Path, digest: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(with_header(f'{{"format": 1, "header": {{"seed": 0}}, "digest": {digest}}}'))
+    with pytest.raises(FileError, match="values have changed since") as caught:
+        read_tensors(path)
+    assert_one_sentence(str(caught.value))
+
+
+def test_names_that_json_turns_into_one_are_read_again(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "file", {}, {1: "a", "1": "b", "pair": (1, 2)})  # type: ignore[dict-item]
+    assert read_header(tmp_path / "file") == {"1": "b", "pair": [1, 2]}
+    read_tensors(tmp_path / "file")

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genrev.errors import ArgumentError, UnknownNameError
-from genrev.models import ACTIVATIONS, MLP, ConvNet, UpConvDecoder, fold_scale, mlp_from_weights, weights_from
+from genrev.models import (
+    ACTIVATIONS,
+    MLP,
+    ConvNet,
+    UpConvDecoder,
+    fold_scale,
+    mlp_from_weights,
+    weights_from,
+    with_weights,
+)
 from genrev.models.convolutional import ConvEncoder, UpConv2d
 from genrev.network import Network
 from genrev.space import InputSpace
@@ -365,3 +374,40 @@ def test_a_decoder_moves_every_pixel() -> None:
     decoder = UpConvDecoder(4, 8, (1, 9, 7))
     moved = decoder(torch.rand(1, 4)) - decoder(torch.rand(1, 4))
     assert bool((moved != 0).all())
+
+
+# Weights from a file.
+
+
+def test_no_room_is_made_for_widths_that_the_weights_do_not_have() -> None:
+    weights = MLP((3, 2)).state_dict()
+    for widths in ([3, 10**9, 2], [10**9, 10**9], [3, 10**18], [3, 4]):
+        with pytest.raises((ArgumentError, RuntimeError)):
+            with_weights(lambda widths=widths: MLP(widths), weights, torch.float64)
+
+
+def test_given_weights_are_taken_and_the_global_generator_is_left_alone() -> None:
+    model = MLP((3, 2))
+    before = torch.random.get_rng_state()
+    again = with_weights(lambda: MLP((3, 2)), model.state_dict(), torch.float64)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("change", [lambda w: w.pop("1.bias"), lambda w: w.update(x=w["1.bias"]),
+                                    lambda w: w.update({"1.bias": w["1.bias"].float()}),
+                                    lambda w: w.update({"1.bias": w["1.bias"][None]})])  # fmt: skip
+def test_weights_of_another_module_are_refused(change: Any) -> None:
+    weights = dict(MLP((3, 2)).state_dict())
+    change(weights)
+    with pytest.raises(ArgumentError) as caught:
+        with_weights(lambda: MLP((3, 2)), weights, torch.float64)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("build", [MLP, lambda widths: ConvNet((1, 4, 4), widths)])
+@pytest.mark.parametrize("widths", [(3, 2.5), (3, True), (3, "2"), (3, float("nan")), 3, "32", (3, 0), (3, -1)])
+def test_widths_that_are_no_whole_numbers_are_refused(build: Any, widths: Any) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        build(widths)
+    assert_one_sentence(str(caught.value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,7 +15,7 @@ from genrev.cli.demo import Demo
 from genrev.cli.import_weights import ImportWeights
 from genrev.cli.inspect import Inspect
 from genrev.cli.invert import Invert
-from genrev.cli.options import Command, Shown, options_of
+from genrev.cli.options import Command, Shown, expect_apart, options_of
 from genrev.cli.report import Report
 from genrev.cli.train_classifier import TrainClassifier
 from genrev.cli.train_inverter import TrainInverter
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, without the program's name; those of the process if not given.
 
     Returns:
-        The exit status: 0 for success, 2 for what the user can mend, 130 if interrupted.
+        The exit status: 0 for success, 2 for what the user can mend, 130 if interrupted, 141 if nobody reads on.
 
     Example:
         >>> main(["--version"])
@@ -59,21 +60,40 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 0
             command = _parse(argv)
             if command is not None:
+                expect_apart(command)
                 with command.shown() if isinstance(command, Shown) else contextlib.nullcontext():
                     command.run()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except GenrevError as error:
         print(f"genrev: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _close_output()
+        return 141
+    except OSError as error:
+        _close_output()
+        reason = error.strerror or type(error).__name__
+        print(
+            f"genrev: expected to write the results, got '{reason}'; make room, or send them elsewhere", file=sys.stderr
+        )
+        return 2
     return 0
+
+
+def _close_output() -> None:
+    """Have what is still to be printed go nowhere: the interpreter would try once more as it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def _any_terminal() -> Iterator[None]:
     """Have a sign that the terminal can't show, such as a bullet of tyro's, come out as a question mark."""
     stream = sys.stdout
-    if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
+    if not isinstance(stream, io.TextIOWrapper):
         yield
         return
     errors = stream.errors

@@ -32,24 +32,30 @@ class Inspect:
             FileError: it is missing, damaged or foreign.
         """
         for term, text in _gather(self.file):
-            tell(f"{term:<{_WIDTH}}{text}")
+            tell(_printable(f"{term:<{_WIDTH}}{text}"))
 
 
 def _gather(path: str) -> list[tuple[str, str]]:
     """Return what a file holds: terms and texts, in the order of print."""
     from genrev.checkpoint import load
-    from genrev.files import read_header
+    from genrev.files import read_tensors
 
-    header = read_header(path)
+    # What was changed since it was saved shows in the tensors and the header together.
+    _, header = read_tensors(path)
     # A whole reading proves that header and tensors fit; only the owner of a module can load what inverts it.
     if header.get("kind") == "network" or "network" in header:
         load(path)
     try:
         return [*_lines(header), ("file", f"{os.path.getsize(path):,} bytes, written by {_versions(header)}")]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as cause:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as cause:
         raise FileError(
             f"expected a file that genrev.save wrote, got {path!r} whose header lacks its parts; save it again"
         ) from cause
+
+
+def _printable(text: str) -> str:
+    """Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _lines(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import contextvars
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
@@ -72,6 +73,37 @@ class Shown:
             if self.log is not None:
                 stack.enter_context(logged(self.log))
             yield
+
+
+def expect_apart(command: Any) -> None:
+    """Refuse to write over a file that a command reads, or two results into one file.
+
+    Args:
+        command: an instance of its dataclass.
+
+    Raises:
+        ArgumentError: what an option writes is what another names.
+    """
+    said = {f"--{field.name}": getattr(command, field.name) for field in fields(command)}
+    for option in ("--out", "--log"):
+        for other, value in said.items():
+            words = value if isinstance(value, tuple) else (value,)
+            if other == option or said.get(option) is None:
+                continue
+            # The file of npz:FILE too.
+            if any(_same_file(said[option], one) for word in map(str, words) for one in (word, word.partition(":")[2])):
+                raise ArgumentError(
+                    f"expected a file for {option} that nothing else of the command is in, got {said[option]!r}, which "
+                    "it also names elsewhere; choose another"
+                )
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        # What is not there yet is the same only by name.
+        return bool(other) and os.path.realpath(one) == os.path.realpath(other)
 
 
 def silent() -> bool:

@@ -159,7 +159,7 @@ class Comparison:
             _expect_format(path, header.get("format", 1))
             comparison = _restored(tensors, header)
             expect_whole(comparison)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
             raise FileError(
                 f"expected {path!r} to hold a comparison, got a file without its parts; choose a folder that "
                 "Comparison.save wrote"

@@ -129,7 +129,7 @@ class CVAEInverter(Inverter):
         return self._learned.tensors()
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self._learned = restore(self.network, self._tolerances(), self._model, tensors)
+        self._learned = restore(self.network, self._tolerances(), self._model, tensors, posterior=2 * self.latent)
 
 
 class _Lesson(nn.Module):

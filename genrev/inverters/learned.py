@@ -10,10 +10,11 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from genrev.errors import UnknownNameError, nearest
+from genrev.arrays import expect_shaped
+from genrev.errors import ArgumentError, UnknownNameError, nearest
 from genrev.inverters.conditions import MEMBERS, Conditions
 from genrev.inverters.units import Units
-from genrev.models import check_image
+from genrev.models import check_image, with_weights
 from genrev.network import Network
 from genrev.training import History, seeded, train
 
@@ -101,7 +102,11 @@ class Learned(Generic[Model]):
 
 
 def restore(
-    network: Network, tolerance: Tensor, build: Callable[[Conditions], Model], tensors: Mapping[str, Tensor]
+    network: Network,
+    tolerance: Tensor,
+    build: Callable[[Conditions], Model],
+    tensors: Mapping[str, Tensor],
+    **kept: int,
 ) -> Learned[Model]:
     """Return what `Learned.tensors` was taken of.
 
@@ -110,14 +115,27 @@ def restore(
         tolerance: ``output_shape``.
         build: the untrained model for some conditions.
         tensors: on the network's device.
+        kept: how many values for each of the outputs the method keeps, by name.
+
+    Raises:
+        ArgumentError: the tensors are not those of such a model.
     """
     left = dict(tensors)
     own = {name.removeprefix(_MODEL): left.pop(name) for name in tensors if name.startswith(_MODEL)}
+    size, unit = network.space.size, left.get("unit")
+    shapes = {
+        "outputs": (None, *network.output_shape),
+        "centre": (size,),
+        "unit": () if unit is None or unit.ndim == 0 else (size,),
+        **{name: (len(left["outputs"]), width) for name, width in kept.items()},
+    }
+    expect_shaped(left, shapes, network.dtype)
+    if len(left["outputs"]) < 2:
+        raise ArgumentError("expected the outputs of at least two inputs, got those of one; fit again")
     conditions = Conditions(network, left.pop("outputs"), tolerance)
     units = Units(left.pop("centre"), left.pop("unit"), network.space.shape)
-    model = build(conditions).to(network.device, network.dtype)
-    model.load_state_dict(own)
-    return Learned(model.requires_grad_(False).eval(), conditions, units, left)
+    model = with_weights(lambda: build(conditions), own, network.dtype).to(network.device)
+    return Learned(model.requires_grad_(False), conditions, units, left)
 
 
 class Course(Generic[Model]):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from genrev.arrays import expect_shaped
 from genrev.checks import whole
 from genrev.equation import AIM, Equation
 from genrev.errors import ArgumentError, nearest
@@ -209,6 +210,8 @@ class NewtonInverter(Inverter):
         return {} if self._factor is None else {"factor": self._factor}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
+        if tensors:
+            expect_shaped(tensors, {"factor": (self.network.space.size, None)}, self.network.dtype)
         self._factor = tensors.get("factor")
 
     def _metric(self, like: Tensor) -> Metric:

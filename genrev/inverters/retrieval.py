@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from genrev.arrays import expect_shaped
+from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.network import Network
 
@@ -58,4 +60,9 @@ class RetrievalInverter(Inverter):
         return {"inputs": self._inputs, "outputs": self._outputs}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self._inputs, self._outputs = tensors["inputs"], tensors["outputs"]
+        shapes = {"inputs": (None, *self.network.space.shape), "outputs": (None, *self.network.output_shape)}
+        expect_shaped(tensors, shapes, self.network.dtype)
+        inputs, outputs = tensors["inputs"], tensors["outputs"]
+        if len(inputs) != len(outputs):
+            raise ArgumentError(f"expected an output for each of {len(inputs)} inputs, got {len(outputs)}; fit again")
+        self._inputs, self._outputs = inputs, outputs

@@ -7,6 +7,7 @@ from genrev.models.convolutional import UpConvDecoder
 from genrev.models.cvae import ConditionalVAE, calibrated
 from genrev.models.layered import ACTIVATIONS, Layered
 from genrev.models.mlp import MLP, fold_scale, mlp_from_weights, weights_from
+from genrev.models.weights import with_weights
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,6 +22,7 @@ __all__ = [
     "fold_scale",
     "mlp_from_weights",
     "weights_from",
+    "with_weights",
 ]
 
 CLASSIFIERS: Mapping[str, Callable[..., Layered]] = {"mlp": MLP, "conv": ConvNet}

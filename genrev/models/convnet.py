@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
 
 from genrev.errors import ArgumentError
-from genrev.models.layered import ACTIVATIONS, Layered, one_a_layer
+from genrev.models.layered import ACTIVATIONS, Layered, are_widths, one_a_layer
 
 _ENDS = ("softmax", "log_softmax")
 """Activations that belong behind the last layer: over the columns of an image they mean nothing."""
@@ -41,12 +41,13 @@ class ConvNet(Layered):
 
     def __init__(self, shape: Sequence[int], widths: Sequence[int], activation: str | Sequence[str] = "relu") -> None:
         channels, height, width = check_image(shape)
-        sizes = [int(one) for one in widths]
-        if len(sizes) < 2 or min(sizes) < 1:
+        sizes: list[Any] = list(widths) if isinstance(widths, Iterable) else [widths]
+        if not are_widths(sizes):
             raise ArgumentError(
                 f"expected the channels of at least one convolution and the number of outputs, all positive, got "
                 f"{sizes}; write them as (16, 32, 10)"
             )
+        sizes = [int(size) for size in sizes]
         names = one_a_layer(activation, len(sizes))
         layers: list[nn.Module] = []
         for before, after, name in zip([channels, *sizes], sizes[:-1], names, strict=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,21 @@ class Layered(nn.Sequential):
     def activation(self) -> list[str]:
         """The name of each layer's activation."""
         return self.arguments["activation"]
+
+
+def are_widths(sizes: Sequence[Any]) -> bool:
+    """Return whether these are the widths of what goes in and of at least one layer: positive whole numbers.
+
+    Args:
+        sizes: what was given for them.
+
+    Example:
+        >>> are_widths([16, 8, 2]), are_widths([16]), are_widths([16, 2.5])
+        (True, False, False)
+    """
+    return len(sizes) >= 2 and all(
+        isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) >= 1 for size in sizes
+    )
 
 
 def one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genrev.errors import ArgumentError
-from genrev.models.layered import ACTIVATIONS, Layered, one_a_layer
+from genrev.models.layered import ACTIVATIONS, Layered, are_widths, one_a_layer
 
 
 class MLP(Layered):
@@ -32,12 +32,13 @@ class MLP(Layered):
     """
 
     def __init__(self, widths: Sequence[int], activation: str | Sequence[str] = "sigmoid") -> None:
-        sizes = [int(width) for width in widths]
-        if len(sizes) < 2 or min(sizes) < 1:
+        sizes: list[Any] = list(widths) if isinstance(widths, Iterable) else [widths]
+        if not are_widths(sizes):
             raise ArgumentError(
                 f"expected the widths of the input and at least one layer, all positive, got {sizes}; "
                 "write them as (1024, 8, 8, 2)"
             )
+        sizes = [int(size) for size in sizes]
         names = one_a_layer(activation, len(sizes) - 1)
         layers: list[nn.Module] = [nn.Flatten()]
         for fan_in, fan_out, name in zip(sizes, sizes[1:], names, strict=False):
