@@ -20,7 +20,6 @@ from genrev.network import Network
 from genrev.space import InputSpace
 from genrev.training import History
 
-_KINDS: dict[str, type[Inverter]] = {**INVERTERS, "refined": Refined, "best-of": BestOf}
 _SUMMARY = ("low", "high", "mean", "variance", "covariance")
 _MOST_COVARIANCE = 256
 """Values an input, above which the covariance is left out of a file: it would be most of it."""
@@ -156,6 +155,11 @@ def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], 
     return _build_inverter(header, tensors, "", network)
 
 
+def _kinds() -> dict[str, type[Inverter]]:
+    """Return the class of every kind of inverter: the table as it is now, for a method may be added at any time."""
+    return {**INVERTERS, "refined": Refined, "best-of": BestOf}
+
+
 def _built(network: Network) -> bool:
     return type(network.module) in CLASSIFIERS.values()
 
@@ -202,10 +206,10 @@ def _build_network(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 
 
 def _describe_inverter(inverter: Inverter, tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    names = {kind: name for name, kind in _KINDS.items()}
+    names = {kind: name for name, kind in _kinds().items()}
     if type(inverter) not in names:
         raise ArgumentError(
-            f"expected an inverter of {', '.join(_KINDS)}, got {type(inverter).__name__}; "
+            f"expected an inverter of {', '.join(names.values())}, got {type(inverter).__name__}; "
             "give it a line in genrev.inverters.INVERTERS"
         )
     parts, arguments = {}, {}
@@ -235,7 +239,7 @@ def _build_inverter(header: Mapping[str, Any], tensors: dict[str, Tensor], prefi
     arguments = {**header["arguments"], **_under(f"{prefix}argument.", tensors)}
     for name, part in header["parts"].items():
         arguments[name] = _build_inverter(part, tensors, f"{prefix}{name}.", network)
-    kind: Any = _KINDS[header["kind"]]
+    kind: Any = _kinds()[header["kind"]]
     inverter: Inverter = kind(**arguments) if header["parts"] else kind(network, **arguments)
     if header["fitted"]:
         summary = {n: value.to(network.device) for n, value in _under(f"{prefix}data.", tensors).items()}
