@@ -1,13 +1,14 @@
-# `make demo` shows what genrev does; `make test` checks it. Both make .venv first if there is none.
+# `make demo` shows what genrev does; `make test` checks it, `make docs` builds its documentation. Each makes
+# .venv first if there is none.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-slow lint checkpoints clean
+.PHONY: install demo test test-slow lint docs checkpoints clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	touch $@
 
 install: $(VENV)/installed
@@ -35,5 +36,9 @@ checkpoints: $(VENV)/installed
 	$(BIN)/genrev train cvae --network checkpoints/digits.safetensors --data digits \
 		--out checkpoints/digits-cvae.safetensors
 
+docs: $(VENV)/installed
+	$(BIN)/sphinx-build -W --keep-going -E -q docs docs/_build
+	@echo docs/_build/index.html
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

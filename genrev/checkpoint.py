@@ -21,7 +21,6 @@ from genrev.network import Network
 from genrev.space import InputSpace
 from genrev.training import History
 
-_KINDS: dict[str, type[Inverter]] = {**INVERTERS, "refined": Refined, "best-of": BestOf}
 _SUMMARY = ("low", "high", "mean", "variance", "covariance")
 _MOST_COVARIANCE = 256
 """Values an input, above which the covariance is left out of a file: it would be most of it."""
@@ -147,9 +146,9 @@ def _load(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], 
         built = _build_network(header, tensors)
         _expect_used(tensors)
         return built
-    if header["kind"] not in _KINDS:
+    if header["kind"] not in _kinds():
         raise FileError(
-            f"expected a network or an inverter of {', '.join(_KINDS)} in {path}, got {header['kind']!r:.60}; choose "
+            f"expected a network or an inverter of {', '.join(_kinds())} in {path}, got {header['kind']!r:.60}; choose "
             "another file, or update genrev to read it"
         )
     if network is None:
@@ -190,6 +189,11 @@ def _expect_finite(network: Network) -> None:
     for name, values in network.module.state_dict().items():
         if not bool(values.isfinite().all()):
             raise ArgumentError(f"expected finite weights, got NaN or infinity in {name!r}; train the network again")
+
+
+def _kinds() -> dict[str, type[Inverter]]:
+    """Return the class of every kind of inverter: the table as it is now, for a method may be added at any time."""
+    return {**INVERTERS, "refined": Refined, "best-of": BestOf}
 
 
 def _built(network: Network) -> bool:
@@ -242,10 +246,10 @@ def _build_network(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Net
 
 
 def _describe_inverter(inverter: Inverter, tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    names = {kind: name for name, kind in _KINDS.items()}
+    names = {kind: name for name, kind in _kinds().items()}
     if type(inverter) not in names:
         raise ArgumentError(
-            f"expected an inverter of {', '.join(_KINDS)}, got {type(inverter).__name__}; "
+            f"expected an inverter of {', '.join(names.values())}, got {type(inverter).__name__}; "
             "give it a line in genrev.inverters.INVERTERS"
         )
     parts, arguments = {}, {}
@@ -275,7 +279,7 @@ def _build_inverter(header: Mapping[str, Any], tensors: dict[str, Tensor], prefi
     arguments = {**header["arguments"], **_taken(f"{prefix}argument.", tensors)}
     for name, part in header["parts"].items():
         arguments[name] = _build_inverter(part, tensors, f"{prefix}{name}.", network)
-    kind: Any = _KINDS[header["kind"]]
+    kind: Any = _kinds()[header["kind"]]
     inverter: Inverter = kind(**arguments) if header["parts"] else kind(network, **arguments)
     if header["fitted"] is True:
         summary = {name: value.to(network.device) for name, value in _taken(f"{prefix}data.", tensors).items()}

@@ -39,17 +39,15 @@ class PRDC(NamedTuple):
 
 
 def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
-    r"""Measure how well fakes look like reals, and how much of the reals they reach.
+    """Measure how well fakes look like reals, and how much of the reals they reach.
 
     The ball of a point is closed and reaches to its k-th nearest neighbour among the others of its own set. A fake
     that isn't finite lies in no ball and has none.
 
     Identical continuous laws don't give a coverage of 1. A real is missed when, of the n - 1 + m other points, the k
-    nearest are all reals, and all orders are equally likely, so with n reals and m fakes the expected coverage is
-
-    .. math:: 1 - \prod_{j=1}^{k} \frac{n - j}{n + m - j},
-
-    which for n = m falls to 1 - 2^-k as n grows: .969 for k = 5. The expected density is exactly 1.
+    nearest are all reals, and all orders are equally likely, so with n reals and m fakes the expected coverage is 1
+    less the product, over j from 1 to k, of (n - j) / (n + m - j), which for n = m falls to 1 - 2^-k
+    as n grows: .969 for k = 5. The expected density is exactly 1.
 
     Args:
         real: ``(n, *shape)``, finite; n > k.

@@ -279,6 +279,20 @@ def test_a_saved_inverter_gives_the_same_samples_and_saving_changes_nothing(name
     assert type(loaded) is type(inverter)
 
 
+def test_what_joined_the_table_later_is_saved_and_loaded_too(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Middle(Inverter):
+        traits = Traits(summary="The middle of the input space, whatever is asked.")
+
+        def _propose(self, problem: Problem) -> Proposal:
+            return Proposal(self.network.space.middle.to(problem.target).repeat(len(problem), 1, 1, 1))
+
+    with pytest.raises(ArgumentError, match=r"got Middle; give it a line in genrev\.inverters\.INVERTERS"):
+        genrev.save(Middle(network()), tmp_path / "inverter.safetensors")
+    monkeypatch.setitem(INVERTERS, "middle", Middle)
+    genrev.save(Middle(network()), tmp_path / "inverter.safetensors")
+    assert type(genrev.load(tmp_path / "inverter.safetensors", network=network())) is Middle
+
+
 def test_a_module_in_the_place_of_its_network_is_refused(tmp_path: Any) -> None:
     genrev.save(fitted("retrieval"), tmp_path / "inverter.safetensors")
     with pytest.raises(ArgumentError, match=r"expected a genrev\.Network for network=, got Sequential; write Network"):

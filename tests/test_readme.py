@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
+from pages import README, links, python_blocks, run, text
 
 from genrev.inverter import Outcome
 from genrev.inverters import INVERTERS
 
-README = Path(__file__).parent.parent / "README.md"
-TEXT = README.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+TEXT = text(README)
+BLOCKS = python_blocks(README)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_python_block_runs_as_it_is_written(number, as_a_user, capsys):
-    # A class defined there looks its module's name up.
-    exec(compile(BLOCKS[number], f"README block {number}", "exec"), {"__name__": "readme"})
+    run(BLOCKS[number], f"README block {number}")
     assert capsys.readouterr().out, "a block that prints nothing shows nothing"
 
 
@@ -41,7 +37,7 @@ def test_every_outcome_stands_in_the_table_of_outcomes():
 
 
 def test_every_file_it_links_is_there():
-    for link in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+    for link in links(README):
         assert (README.parent / link).is_file(), link
 
 

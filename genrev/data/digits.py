@@ -14,7 +14,7 @@ def digits() -> Dataset:
         1,797 inputs `(1797, 1, 8, 8)` in [0, 1], in steps of 1/16; ten classes, "0" to "9".
 
     Reference:
-        E. Alpaydin, C. Kaynak, 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository.
+        Alpaydin and Kaynak, 1998, "Optical recognition of handwritten digits", UCI Machine Learning Repository.
 
     Example:
         >>> tuple(digits().inputs.shape)

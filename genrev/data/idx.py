@@ -33,7 +33,7 @@ def idx(folder: str | Path, part: str) -> Dataset:
         FileError: the folder or a file is missing, cut short, not in this format, or the two files disagree.
 
     Reference:
-        Y. LeCun, C. Cortes, C. Burges, 1998, The MNIST Database of Handwritten Digits.
+        LeCun, Cortes and Burges, 1998, "The MNIST database of handwritten digits".
 
     Example:
         >>> import tempfile
