@@ -110,10 +110,12 @@ def test_what_was_learned_is_restored_whole(kind: type[Inverter], tmp_path: Any)
 
 
 def test_what_a_method_keeps_beside_its_model_comes_back() -> None:
-    learned = course(inputs()).learned(table=torch.arange(4.0))
-    again = restore(network(), torch.full((3,), 1e-3), linear, learned.tensors())
+    taken = course(inputs())
+    table = torch.arange(2.0 * len(taken.members)).reshape(-1, 2)
+    learned = taken.learned(table=table)
+    again = restore(network(), torch.full((3,), 1e-3), linear, learned.tensors(), table=2)
     assert again.kept.keys() == {"table"}
-    assert torch.equal(again.kept["table"], torch.arange(4.0))
+    assert torch.equal(again.kept["table"], table)
     assert torch.equal(again.conditions.members, learned.conditions.members)
     assert not again.model.training
     assert not any(parameter.requires_grad for parameter in again.model.parameters())
