@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
+from genrev.cli.given import about_data, load_inverters, load_network, read_splits
 from genrev.cli.options import (
     Data,
     Files,
@@ -21,16 +22,12 @@ from genrev.cli.options import (
 )
 from genrev.cli.steps import (
     METHODS,
-    about_data,
     check_methods,
     check_seed,
     check_standard,
     fit_judge,
     fit_methods,
-    load_inverters,
-    load_network,
     one_thread,
-    read_splits,
     say,
     tell,
     train_standard,

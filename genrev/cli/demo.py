@@ -9,18 +9,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from genrev.cli.given import about_data
 from genrev.cli.options import Folder, Shown
-from genrev.cli.steps import (
-    METHODS,
-    about_data,
-    check_seed,
-    fit_judge,
-    fit_methods,
-    one_thread,
-    say,
-    tell,
-    train_standard,
-)
+from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, say, tell, train_standard
 from genrev.files import output_folder, write_bytes
 
 if TYPE_CHECKING:

@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from genrev.cli.given import class_names, load_inverters, load_network, read_splits
 from genrev.cli.options import Files, PerhapsData, PerhapsFile, Settings, Shown, TheFile, settings_by_method
-from genrev.cli.steps import (
-    check_methods,
-    check_seed,
-    class_names,
-    fit_methods,
-    load_inverters,
-    load_network,
-    one_thread,
-    read_splits,
-    tell,
-)
+from genrev.cli.steps import check_methods, check_seed, fit_methods, one_thread, tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable, write_bytes
 

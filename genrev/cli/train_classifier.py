@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genrev.cli.given import about_data, read_splits
 from genrev.cli.options import Data, File, Names, Shown, Widths, command_line
-from genrev.cli.steps import about_data, check_seed, one_thread, read_splits, resuming, say, tell
+from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.files import expect_writable
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from genrev.cli.given import about_data, load_network, read_splits
 from genrev.cli.options import Data, File, Settings, Shown, command_line, settings
-from genrev.cli.steps import about_data, check_seed, load_network, one_thread, read_splits, resuming, say, tell
+from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable
 

@@ -1,0 +1,137 @@
+"""What commands are given: networks and inverters in files, and data, read and checked for one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from genrev.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from genrev.data import Splits
+    from genrev.inverter import Inverter
+    from genrev.network import Network
+
+
+def load_network(path: str) -> Network:
+    """Return the network in a file.
+
+    Args:
+        path: of a file that genrev saved.
+
+    Raises:
+        ArgumentError: the file holds something else.
+        FileError: it is missing, damaged or foreign.
+    """
+    from genrev.checkpoint import load
+    from genrev.network import Network
+
+    network = load(path)
+    if not isinstance(network, Network):
+        raise ArgumentError(
+            f"expected a network in {path}, got a {type(network).__name__}; give the file of its network"
+        )
+    return network
+
+
+def class_names(path: str, network: Network) -> list[str] | None:
+    """Return the names of the classes that a network's file tells, None where it tells none.
+
+    Args:
+        path: of the file.
+        network: in it.
+    """
+    from genrev.checkpoint import about
+
+    names = about(path).get("classes")
+    if not isinstance(names, list) or network.output_shape not in ((len(names),), (1,) * (len(names) == 2)):
+        return None
+    return [str(name) for name in names]
+
+
+def load_inverters(paths: Sequence[str], network: Network) -> dict[str, Inverter]:
+    """Return the inverters in files, by the names that methods have.
+
+    Args:
+        paths: of files that genrev saved.
+        network: that all of them must invert.
+
+    Raises:
+        ArgumentError: a file holds something else, or two hold the same method.
+        FileError: a file is missing, damaged, foreign, or of another network.
+    """
+    from genrev.checkpoint import load
+    from genrev.inverter import Inverter
+
+    found: dict[str, Inverter] = {}
+    for path in paths:
+        inverter = load(path, network=network)
+        if not isinstance(inverter, Inverter):
+            raise ArgumentError(f"expected an inverter in {path}, got a {type(inverter).__name__}; give an inverter's")
+        name = method_of(inverter)
+        if name in found:
+            raise ArgumentError(f"expected one file for each method, got two of {name}; leave {path} out")
+        found[name] = inverter
+    return found
+
+
+def method_of(inverter: Inverter) -> str:
+    """Return the name of the method that an inverter is of.
+
+    Args:
+        inverter: any that genrev loads.
+
+    Example:
+        >>> import torch
+        >>> from genrev import InputSpace, Network, build
+        >>> method_of(build("retrieval+newton", Network(torch.nn.Linear(2, 1), space=InputSpace((2,)))))
+        'retrieval+newton'
+    """
+    from genrev.inverters import INVERTERS, BestOf, Refined
+
+    if isinstance(inverter, Refined):
+        return f"{method_of(inverter.first)}+{method_of(inverter.then)}"
+    if isinstance(inverter, BestOf):
+        return f"best of {inverter.n} {method_of(inverter.inverter)}"
+    return next(name for name, kind in INVERTERS.items() if type(inverter) is kind)
+
+
+def read_splits(data: str, split: int, network: Network | None = None) -> Splits:
+    """Return data in their four parts.
+
+    Args:
+        data: as `genrev.data.load_splits` takes it.
+        split: which cut.
+        network: that must take such inputs and tell as many classes apart, if given.
+
+    Raises:
+        GenrevError: there are no such data, or they are none for the network.
+    """
+    from genrev.data import load_splits
+
+    if not 0 <= split < 2**63:
+        raise ArgumentError(f"expected --split from 0 to 2^63 - 1, got {split}; 0 will do")
+    splits = load_splits(data, seed=split)
+    if network is not None:
+        _check_shape(network, data, splits)
+    return splits
+
+
+def _check_shape(network: Network, data: str, splits: Splits) -> None:
+    shape, classes = tuple(splits.train.inputs.shape[1:]), len(splits.train.names)
+    if network.space.shape != shape or network.output_shape not in ((classes,), (1,) if classes == 2 else (classes,)):
+        raise ArgumentError(
+            f"expected a network for {data}, from inputs {shape} to {classes} outputs, got one from "
+            f"{network.space.shape} to {network.output_shape}; choose the data that it was trained on"
+        )
+
+
+def about_data(data: str, split: int, splits: Splits) -> dict[str, Any]:
+    """Return what a file says of the data that its content was trained on.
+
+    Args:
+        data: as `genrev.data.load_splits` takes it.
+        split: which cut.
+        splits: the parts.
+    """
+    return {"data": data, "split": split, "inputs": len(splits.train), "classes": list(splits.train.names)}
