@@ -333,6 +333,15 @@ def test_logits_have_no_confidence(capsys):
 # Compare, report, inspect.
 
 
+def test_another_cut_of_the_data_than_the_network_s_is_refused(capsys):
+    boxes()
+    ran(capsys, "train", "classifier", "--data", "npz:own.npz", "--epochs", "1", "--split", "3", "--out", "net.s")
+    for line in (["compare", "net.s"], ["train", "decoder", "--network", "net.s", "--out", "d.s"]):
+        assert "expected --split 3, the cut of npz:own.npz that net.s was" in refused(
+            capsys, *line, "--data", "npz:own.npz"
+        )
+
+
 def test_saved_inverters_are_compared_without_fitting_them_again(network, capsys):
     options = ["--network", "net.safetensors", "--data", "npz:own.npz"]
     ran(capsys, "train", "decoder", *options, "--set", "steps=3", "--out", "d.safetensors")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from genrev.cli.given import about_data, load_inverters, load_network, read_splits
+from genrev.cli.given import about_data, check_split, load_inverters, load_network, read_splits
 from genrev.cli.options import (
     Data,
     Files,
@@ -79,6 +79,7 @@ class Compare(Shown):
             raise ArgumentError("expected the network's file before --inverter, got none; name it first")
         network = None if self.network is None else load_network(self.network)
         given = {} if network is None else load_inverters(self.inverter, network)
+        check_split([path for path in (self.network, *self.inverter) if path is not None], self.data, self.split)
         check_methods([name for name in names if name not in given])
         _check_used(given, names)
         keywords = settings_by_method(self.set, [part for name in names for part in name.split("+")])

@@ -117,6 +117,30 @@ def read_splits(data: str, split: int, network: Network | None = None) -> Splits
     return splits
 
 
+def check_split(paths: Sequence[str], data: str, split: int) -> None:
+    """Refuse another cut of the data than the one that a network or an inverter was trained with.
+
+    What is held out would otherwise be, in part, what it learned from.
+
+    Args:
+        paths: of files that say what they were trained on, or do not.
+        data: as `genrev.data.load_splits` takes it.
+        split: which cut.
+
+    Raises:
+        ArgumentError: a file was trained with another cut of these data.
+    """
+    from genrev.checkpoint import about
+
+    for path in paths:
+        said = about(path)
+        if said.get("data") == data and said.get("split", split) != split:
+            raise ArgumentError(
+                f"expected --split {said['split']}, the cut of {data} that {path} was trained with, got {split}; what "
+                "is held out must be new to it"
+            )
+
+
 def _check_shape(network: Network, data: str, splits: Splits) -> None:
     shape, classes = tuple(splits.train.inputs.shape[1:]), len(splits.train.names)
     if network.space.shape != shape or network.output_shape not in ((classes,), (1,) if classes == 2 else (classes,)):

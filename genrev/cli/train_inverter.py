@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from genrev.cli.given import about_data, load_network, read_splits
+from genrev.cli.given import about_data, check_split, load_network, read_splits
 from genrev.cli.options import Data, File, Settings, Shown, command_line, settings
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.errors import ArgumentError
@@ -61,6 +61,7 @@ class TrainInverter(Shown):
         from genrev.checkpoint import save
 
         network = load_network(self.network)
+        check_split([self.network], self.data, self.split)
         inverter = self._build(network, keywords)
         splits = read_splits(self.data, self.split, network)
         command = command_line("train", self)
