@@ -160,6 +160,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command_and_no_other(
         # So short a training would be over before its state is first kept.
         patched.setattr("genrev.resume._State.due", lambda self: True)
         assert main([*line, "--out", "d.safetensors"]) == 130
+    assert "stopped; the same command goes on from d.safetensors.state" in capsys.readouterr().out
     assert Path("d.safetensors.state").exists()
     assert not Path("d.safetensors").exists()
     assert "expected" in refused(capsys, *line, "--out", "d.safetensors", "--seed", "1")
@@ -356,6 +357,23 @@ def test_saved_inverters_are_compared_without_fitting_them_again(network, capsys
         os.remove(Path("out", name))
     assert "report.html" in ran(capsys, "report", "out")
     assert {name: Path("out", name).read_bytes() for name in again} == again
+
+
+def test_all_held_out_inputs_are_asked_for_where_they_are_fewer_than_usual(network, capsys):
+    ran(
+        capsys,
+        "compare",
+        "net.safetensors",
+        "--data",
+        "npz:own.npz",
+        "--methods",
+        "newton",
+        "--samples",
+        "1",
+        "--out",
+        "o",
+    )
+    assert len(Comparison.load("o").targets) == len(load_splits("npz:own.npz").targets) < 300
 
 
 def test_an_inverter_that_no_method_is_made_of_is_refused(network, capsys):

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from genrev.inverter import Inverter
     from genrev.network import Network
 
+_TARGETS = 300
+"""How many held-out inputs are asked for, where there are as many and nobody says otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Shown):
@@ -48,7 +51,7 @@ class Compare(Shown):
         network: its file; where none is given, the standard network of xo, digits or idx is trained.
         methods: names, separated by commas; "cvae+newton" refines what cvae draws with newton.
         inverter: file of a fitted inverter of this network, which is then not fitted again; several may be given.
-        targets: how many held-out inputs; their outputs are the targets.
+        targets: how many held-out inputs, whose outputs are the targets; by default 300, or all where there are fewer.
         samples: how many inputs to find for each target.
         set: keywords of a method, as in cvae.steps=400.
         seed: of everything random but the cut of the data.
@@ -60,7 +63,7 @@ class Compare(Shown):
     data: Data = "digits"
     methods: Annotated[str, arg(metavar="NAME,NAME,...")] = ",".join(METHODS)
     inverter: Files = ()
-    targets: int = 300
+    targets: int | None = None
     samples: int = 4
     set: Settings = ()
     seed: int = 0
@@ -99,7 +102,7 @@ class Compare(Shown):
         from genrev.report import explanation
 
         splits = read_splits(self.data, self.split, network)
-        self._check_counts(len(splits.targets))
+        inputs = splits.targets.inputs[: self._count(len(splits.targets))]
         kind = self.data.partition(":")[0]
         if network is None:
             check_standard(kind)
@@ -111,11 +114,11 @@ class Compare(Shown):
             save(network, os.path.join(folder, "network.safetensors"), about=about)
         judge = fit_judge(splits, seed=self.seed)
         inverters = fit_methods(names, network, splits.train.inputs, seed=self.seed, keywords=keywords, given=given)
-        say(f"  asking {len(names)} methods for the outputs of {self.targets} held-out inputs, {self.samples} times")
+        say(f"  asking {len(names)} methods for the outputs of {len(inputs)} held-out inputs, {self.samples} times")
         comparison = compare(
             network,
             inverters,
-            splits.targets.inputs[: self.targets],
+            inputs,
             reference=splits.reference.inputs,
             training=splits.train.inputs,
             judge=judge,
@@ -130,14 +133,17 @@ class Compare(Shown):
             tell(f"network  {os.path.join(folder, 'network.safetensors')}")
         tell(f"report   {os.path.join(folder, 'report.html')}")
 
-    def _check_counts(self, available: int) -> None:
-        if not 1 <= self.targets <= available:
+    def _count(self, available: int) -> int:
+        """Return how many targets there are."""
+        targets = min(_TARGETS, available) if self.targets is None else self.targets
+        if not 1 <= targets <= available:
             raise ArgumentError(
-                f"expected from 1 to {available} targets, the held-out inputs of {self.data}, got {self.targets}; "
+                f"expected from 1 to {available} targets, the held-out inputs of {self.data}, got {targets}; "
                 "ask for fewer"
             )
         if self.samples < 1:
             raise ArgumentError(f"expected at least 1 sample, got {self.samples}; ask for 4")
+        return targets
 
 
 def _check_used(given: Mapping[str, Inverter], names: list[str]) -> None:

@@ -112,7 +112,11 @@ def resuming(out: str, command: str, network: Network | None = None) -> Iterator
     with resumable(f"{out}.state", about=about) as found:
         if found:
             say(f"going on from {out}.state")
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            say(f"stopped; the same command goes on from {out}.state, if it came that far")
+            raise
 
 
 def check_methods(names: Sequence[str]) -> None:
