@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -52,17 +50,17 @@ class Conditions:
         """
         return (self._raw(outputs).clamp(self.low, self.high) - self.mean) / self.scale
 
-    def near(self, condition: Tensor, share: float, noise: Noise, *, stream: int) -> Tensor:
-        """Return a training example for each condition, one of the nearest share of them, ``(rows,)`` integers.
+    def near(self, condition: Tensor, count: int, noise: Noise, *, stream: int) -> Tensor:
+        """Return a training example for each condition, one of so many that are nearest, ``(rows,)`` integers.
 
         Args:
             condition: ``(rows, size)``.
-            share: of the training examples, in (0, 1].
+            count: how many of the training examples count as near, at least 1.
             noise: of the rows: which of the nearest is taken.
             stream: of the noise.
         """
         distance = rowwise(lambda rows: torch.cdist(rows, self.members), condition)
-        return _one_of_nearest(distance, math.ceil(share * distance.shape[1]), noise, stream=stream)
+        return _one_of_nearest(distance, count, noise, stream=stream)
 
     def fill(self, target: Tensor, noise: Noise) -> Tensor:
         """Return targets whose free entries are those of a training output near in the asked ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -16,8 +17,10 @@ from genrev.network import Network
 from genrev.rows import rowwise
 from genrev.training import History
 
-_NEAR = 0.25
-"""The share of the training inputs, those of nearest output, whose posterior a latent is drawn from."""
+_NEAR, _SHARE = 224, 0.25
+"""A latent is drawn from the posterior of one of so many members, those of nearest output, or of that share of all, where
+that is fewer. A share alone grows with the data: of 4,096 digits a quarter reaches the outputs of other classes, whose
+latents draw other digits. Fewer copy."""
 
 
 class CVAEInverter(Inverter):
@@ -26,8 +29,8 @@ class CVAEInverter(Inverter):
     It trains on inputs and what the network says of them; labels are not used. Half of the conditions are perturbed in
     training, because a target typed by hand lies off the manifold of real outputs, and a term through the network asks
     draws to give the output they were drawn for. The latent of a draw comes from the posterior of a training input
-    whose output is among the nearest quarter: the standard normal law has holes where no data are, and a narrower
-    choice copies.
+    whose output is among the nearest 224, or the nearest quarter of a small training set: the standard normal law has
+    holes where no data are, a wider choice draws what has other outputs, and a narrower one copies.
 
     Args:
         network: the network to invert.
@@ -117,7 +120,8 @@ class CVAEInverter(Inverter):
     def _propose(self, problem: Problem) -> Proposal:
         learned, model = self._learned, self._learned.model
         condition = learned.conditions.of(learned.conditions.fill(problem.target, problem.noise))
-        like = learned.conditions.near(condition, _NEAR, problem.noise, stream=2)
+        count = min(_NEAR, math.ceil(_SHARE * len(learned.conditions.members)))
+        like = learned.conditions.near(condition, count, problem.noise, stream=2)
         mean, log_scale = learned.kept["posterior"][like].chunk(2, 1)
         z = mean + log_scale.exp() * problem.noise.normal((self.latent,)).to(condition)
         units = rowwise(model.decode, z, condition)
