@@ -18,7 +18,7 @@ from genrev.rows import rowwise
 from genrev.training import History
 
 _NEAR, _SHARE = 224, 0.25
-"""A latent is drawn from the posterior of one of so many members, those of nearest output, or of that share of all, where
+"""A latent is drawn from the posterior of one of so many members, those of nearest output, or of that share of all if
 that is fewer. A share alone grows with the data: of 4,096 digits a quarter reaches the outputs of other classes, whose
 latents draw other digits. Fewer copy."""
 
