@@ -13,12 +13,12 @@ from torch import Tensor
 from genrev.arrays import expect_shaped
 from genrev.checks import called_as, check_seed, real, whole
 from genrev.errors import ArgumentError, FileError, GenrevError
-from genrev.files import read_header, read_tensors, write_tensors
 from genrev.inverter import DataSummary, Inverter
 from genrev.inverters import INVERTERS, BestOf, Refined
 from genrev.models import CLASSIFIERS, with_weights
 from genrev.network import Network
 from genrev.space import InputSpace
+from genrev.tensor_files import read_header, read_tensors, write_tensors
 from genrev.training import History
 
 _SUMMARY = ("low", "high", "mean", "variance", "covariance")

@@ -1,4 +1,4 @@
-"""Checks that every room needs: how a function is called, and what a count, a number and a seed may be."""
+"""Checks that every room needs: how a function is called, and what a count, a number, a word and a seed may be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from genrev.errors import ArgumentError, nearest
@@ -139,6 +139,30 @@ def real(name: str, value: Any, *, least: float = 0.0, above: bool = False) -> f
         bound = f"above {least:g}" if above else f"of at least {least:g}"
         raise ArgumentError(f"expected {name} to be a finite number {bound}, got {value!r}; give one")
     return float(value)
+
+
+def one_of(name: str, value: Any, names: Iterable[str]) -> str:
+    """Return a word that is one of those allowed.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        names: the words allowed.
+
+    Raises:
+        ArgumentError: it is none of them.
+
+    Example:
+        >>> one_of("arch", "cnv", ["mlp", "conv"])
+        Traceback (most recent call last):
+        genrev.errors.ArgumentError: expected arch to be one of mlp, conv, got 'cnv'; did you mean 'conv'?
+    """
+    if not isinstance(value, str) or value not in names:
+        raise ArgumentError(
+            f"expected {name} to be one of {', '.join(names)}, got {value!r:.60}"
+            f"{nearest(str(value), names) or '; choose one of them'}"
+        )
+    return value
 
 
 def check_seed(seed: Any) -> int:

@@ -1,4 +1,4 @@
-"""Files: atomic writes, folders that are unmade on failure, safetensors with a JSON header; nothing is ever pickled.
+"""Files: atomic writes, folders that are unmade on failure, and what to say of a path that is none.
 
 It knows no class of genrev but its errors.
 """
@@ -6,23 +6,16 @@ It knows no class of genrev but its errors.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from genrev.errors import ArgumentError, FileError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-_KEY = "genrev"
-_FORMAT = 1
 
 
 @contextlib.contextmanager
@@ -54,7 +47,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[str]:
                 pass
         except (OSError, ValueError) as error:
             raise FileError(
-                f"expected a folder to write to at {_name(path)}, {_obstacle(goal, error, makes=True)}"
+                f"expected a folder to write to at {shown(path)}, {_obstacle(goal, error, makes=True)}"
             ) from error
         yield os.fspath(path)
         undo.pop_all()
@@ -85,44 +78,32 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         _replace(goal, data, _mode(goal))
 
 
-def expect_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a path that no file can be written to, before the work whose result it is to hold.
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    r"""Write a text file in UTF-8, whole or not at all.
 
     Args:
-        path: as for :func:`write_bytes`; what is there stays as it is.
+        path: of a file, or free; its folder must exist.
+        text: all that the file will hold; line ends stay as they are.
 
     Raises:
-        ArgumentError: the path is none.
+        ArgumentError: the path is none, or the text holds half a surrogate pair, which UTF-8 has no bytes for.
         FileError: as in :func:`write_bytes`.
 
     Example:
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     expect_writable(f"{folder}/file")
+        ...     path = pathlib.Path(folder, "page.html")
+        ...     write_text(path, "f(x) = y\n")
+        ...     path.read_text()
+        'f(x) = y\n'
     """
-    # What is allowed is best learned by doing it.
-    with _writing(path) as goal:
-        _mode(goal)
-        with tempfile.TemporaryFile(dir=os.path.dirname(goal)):
-            pass
-
-
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what :func:`write_bytes` left beside a path when its process was killed.
-
-    Args:
-        path: of the file that was to be written; nobody may be writing it now.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     remove_leftovers(f"{folder}/file")
-    """
-    check_path(path)
-    with contextlib.suppress(OSError, ValueError):
-        folder, name = os.path.split(os.path.realpath(path))
-        beginning = _temporary(name)
-        for left in os.listdir(folder):
-            if os.fsdecode(left).startswith(beginning):
-                os.unlink(os.path.join(folder, left))
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"expected text that UTF-8 can hold, got {text[error.start]!a} at {error.start}; replace it"
+        ) from error
+    write_bytes(path, data)
 
 
 def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
@@ -174,130 +155,134 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         ...     read_bytes(f"{folder}/greeting")
         b'hello'
     """
-    check_path(path)
-    _expect_file(path)
+    expect_file(path)
     try:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a text file in UTF-8, whole or not at all.
+def expect_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no file can be written to, before the work whose result it is to hold.
 
     Args:
-        path: of a file, or free; its folder must exist.
-        text: all that the file will hold; line ends stay as they are.
+        path: as for :func:`write_bytes`; what is there stays as it is.
 
     Raises:
-        ArgumentError: the path is none, or the text holds half a surrogate pair, which UTF-8 has no bytes for.
+        ArgumentError: the path is none.
         FileError: as in :func:`write_bytes`.
 
     Example:
-        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "page.html")
-        ...     write_text(path, "f(x) = y\n")
-        ...     path.read_text()
-        'f(x) = y\n'
+        ...     expect_writable(f"{folder}/file")
     """
+    # What is allowed is best learned by doing it.
+    with _writing(path) as goal:
+        _mode(goal)
+        with tempfile.TemporaryFile(dir=os.path.dirname(goal)):
+            pass
+
+
+def expect_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that there is nothing to read at.
+
+    Args:
+        path: of what should be a file.
+
+    Raises:
+        ArgumentError: the path is none.
+        FileError: there is nothing, or a folder, or what would be waited for.
+
+    Example:
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     expect_file(file.name)
+    """
+    check_path(path)
     try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError(
-            f"expected text that UTF-8 can hold, got {text[error.start]!a} at {error.start}; replace it"
-        ) from error
-    write_bytes(path, data)
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise FileError(f"expected a file at {shown(path)}, got '{reason(error)}'; check the path") from error
+    # Opening a pipe would wait for ever.
+    if not stat.S_ISREG(mode):
+        raise FileError(f"expected a file at {shown(path)}, got {_kind(mode)}; check the path")
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header as one safetensors file, whole or not at all.
-
-    The same tensors and header always give the same bytes.
+def check_path(path: Any) -> None:
+    """Refuse what is no path; a number would be taken for an open file.
 
     Args:
-        path: of a file, or free; its folder must exist.
-        tensors: by name; of any shape and device, and free to share memory, which they no longer do once read.
-        header: whatever ``json`` writes; tuples come back as lists, and names that are numbers as strings.
+        path: what was given for one.
 
     Raises:
-        ArgumentError: the header isn't JSON, or a tensor is of a kind that safetensors doesn't hold.
-        FileError: as in :func:`write_bytes`.
+        ArgumentError: it is neither a string nor a path.
 
     Example:
-        >>> import pathlib, tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "weights.safetensors")
-        ...     write_tensors(path, {"bias": torch.tensor([1, 2])}, {"class": "Linear"})
-        ...     read_tensors(path)
-        ({'bias': tensor([1, 2])}, {'class': 'Linear'})
+        >>> check_path("network.safetensors")
     """
-    import torch
-    from safetensors.torch import save
-
-    plain = _plain(header)
-    # Safetensors keeps its own metadata under this name, and would write a file that nobody can read.
-    if "__metadata__" in tensors:
-        raise ArgumentError("expected tensor names other than '__metadata__', got it; rename that tensor")
-    try:
-        # Always copied, because safetensors refuses tensors that share memory.
-        dense = torch.contiguous_format
-        own = {name: tensor.detach().to("cpu", copy=True, memory_format=dense) for name, tensor in tensors.items()}
-        document = {"format": _FORMAT, "header": plain, "digest": _digest(own, plain)}
-        data = save(own, {_KEY: json.dumps(document)})
-    except Exception as error:
-        # Safetensors raises many types here: KeyError for a dtype, NotImplementedError for a meta tensor, ...
-        raise ArgumentError(
-            f"expected dense tensors of a real type under string names, got '{_reason(error)}'; convert them first"
-        ) from error
-    write_bytes(path, data)
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise ArgumentError(f"expected a path as a string or a pathlib.Path, got {path!r:.60}; write 'folder/name'")
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote.
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what :func:`write_bytes` left beside a path when its process was killed.
 
     Args:
-        path: of a file that genrev wrote.
-
-    Returns:
-        The tensors by name, on the CPU, and the header.
-
-    Raises:
-        FileError: the file is missing, damaged, not genrev's, or of a newer format.
+        path: of the file that was to be written; nobody may be writing it now.
 
     Example:
-        >>> import pathlib, tempfile, torch
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "codes.safetensors")
-        ...     write_tensors(path, {"z": torch.zeros(2, dtype=torch.int64)}, {})
-        ...     read_tensors(path)
-        ({'z': tensor([0, 0])}, {})
+        ...     remove_leftovers(f"{folder}/file")
     """
-    return _read(path, tensors=True)
+    check_path(path)
+    with contextlib.suppress(OSError, ValueError):
+        folder, name = os.path.split(os.path.realpath(path))
+        beginning = _temporary(name)
+        for left in os.listdir(folder):
+            if os.fsdecode(left).startswith(beginning):
+                os.unlink(os.path.join(folder, left))
 
 
-def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the header that :func:`write_tensors` wrote and leave the tensors on the disk.
+def unreadable(path: str | os.PathLike[str], error: Exception) -> FileError:
+    """Return the error that says why a file could not be read.
 
     Args:
-        path: of a file that genrev wrote.
-
-    Returns:
-        The header.
-
-    Raises:
-        FileError: as in :func:`read_tensors`.
+        path: of the file.
+        error: what the system said.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "empty.safetensors")
-        ...     write_tensors(path, {}, {"seed": 0})
-        ...     read_header(path)
-        {'seed': 0}
+        >>> print(unreadable("x.npy", OSError(13, "Permission denied")))
+        expected to read 'x.npy', got 'Permission denied'; check the file and its permissions
     """
-    return _read(path, tensors=False)[1]
+    return FileError(f"expected to read {shown(path)}, got '{reason(error)}'; check the file and its permissions")
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as a message shows it.
+
+    Args:
+        path: any.
+
+    Example:
+        >>> print(shown("a\nb"))
+        'a\nb'
+    """
+    # A path may hold bytes or line ends that no terminal shows; repr escapes them.
+    return repr(os.fspath(path))
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says, in one line without a stop at the end.
+
+    Args:
+        error: any; of one that says nothing, its type.
+
+    Example:
+        >>> reason(OSError(28, "No space left on device"))
+        'No space left on device'
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -312,7 +297,7 @@ def _writing(path: str | os.PathLike[str]) -> Iterator[str]:
     except FileError:
         raise
     except (OSError, ValueError) as error:
-        raise FileError(f"expected to write {_name(path)}, {_obstacle(os.path.dirname(goal), error)}") from error
+        raise FileError(f"expected to write {shown(path)}, {_obstacle(os.path.dirname(goal), error)}") from error
 
 
 def _mode(path: str) -> int | None:
@@ -323,7 +308,7 @@ def _mode(path: str) -> int | None:
         return None
     # A device such as /dev/null must not be replaced by a file.
     if not stat.S_ISREG(mode):
-        raise FileError(f"expected {_name(path)} to be a file or free, got {_kind(mode)}; choose another path")
+        raise FileError(f"expected {shown(path)} to be a file or free, got {_kind(mode)}; choose another path")
     return stat.S_IMODE(mode)
 
 
@@ -350,103 +335,6 @@ def _temporary(name: str) -> str:
     return f".genrev-{zlib.crc32(os.fsencode(name)):08x}-"
 
 
-def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
-    """Return what tells a file from a damaged one: safetensors has no checksum of its own."""
-    from genrev.digest import digest
-
-    return digest(dict(sorted(tensors.items())), json.dumps(header))
-
-
-def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a header as it will be read again."""
-    try:
-        return json.loads(json.dumps(dict(header)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentError(
-            f"expected a header of dicts, lists, strings and numbers, got '{_reason(error)}'; convert it first"
-        ) from error
-
-
-def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    check_path(path)
-    _expect_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header, digest = _header(path, (file.metadata() or {}).get(_KEY))
-            # Copies, because the file's own memory changes or fails when someone else writes to the file.
-            found = {name: file.get_tensor(name).clone() for name in file.keys() if tensors}  # noqa: SIM118
-    except FileError:
-        raise
-    except SafetensorError as error:
-        raise _foreign(path, f"damage or another format ({_reason(error)})") from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    # Files of before it was kept have none.
-    if tensors and digest is not None and digest != _digest(found, header):
-        raise FileError(
-            f"expected {_name(path)} as genrev wrote it, got a file whose values have changed since; get an undamaged "
-            "copy, or save it anew"
-        )
-    return found, header
-
-
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> FileError:
-    return FileError(f"expected to read {_name(path)}, got '{_reason(error)}'; check the file and its permissions")
-
-
-def _expect_file(path: str | os.PathLike[str]) -> None:
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:
-        raise FileError(f"expected a file at {_name(path)}, got '{_reason(error)}'; check the path") from error
-    # Opening a pipe would wait for ever.
-    if not stat.S_ISREG(mode):
-        raise FileError(f"expected a file at {_name(path)}, got {_kind(mode)}; check the path")
-
-
-def _header(path: str | os.PathLike[str], text: str | None) -> tuple[dict[str, Any], Any]:
-    """Return the header that stands in a file's metadata, and the digest of header and tensors."""
-    if text is None:
-        raise _foreign(path, "a safetensors file without genrev's header")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _foreign(path, "a header that isn't JSON") from error
-    version = document.get("format") if isinstance(document, dict) else None
-    if type(version) is not int or version < 1:
-        raise _foreign(path, "a header without a format version")
-    if version > _FORMAT:
-        raise FileError(f"expected {_name(path)} in format {_FORMAT}, got format {version}; update genrev to read it")
-    header = document.get("header")
-    if not isinstance(header, dict):
-        raise _foreign(path, "a header that isn't a dict")
-    return header, document.get("digest")
-
-
-def _foreign(path: str | os.PathLike[str], got: str) -> FileError:
-    return FileError(
-        f"expected {_name(path)} to be a file that genrev wrote, got {got}; check the path or save it anew"
-    )
-
-
-def check_path(path: Any) -> None:
-    """Refuse what is no path; a number would be taken for an open file.
-
-    Args:
-        path: what was given for one.
-
-    Raises:
-        ArgumentError: it is neither a string nor a path.
-
-    Example:
-        >>> check_path("network.safetensors")
-    """
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise ArgumentError(f"expected a path as a string or a pathlib.Path, got {path!r:.60}; write 'folder/name'")
-
-
 def _obstacle(folder: str, error: Exception, *, makes: bool = False) -> str:
     """Return what stands in the way of writing, and what to do about it, as the end of a sentence.
 
@@ -455,31 +343,21 @@ def _obstacle(folder: str, error: Exception, *, makes: bool = False) -> str:
         error: what the system said.
         makes: whether the folder is made where only it is missing.
     """
-    got = f"got '{_reason(error)}'"
+    got = f"got '{reason(error)}'"
     if not isinstance(error, OSError):
         return f"{got}; choose another path"
     place, needed = folder, os.path.dirname(folder) if makes else folder
     while not os.path.lexists(place) and place != os.path.dirname(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place):
-        return f"got a file at {_name(place)}; choose another path"
+        return f"got a file at {shown(place)}; choose another path"
     if not os.path.isdir(needed):
-        return f"got no folder {_name(needed)}; make it first, or choose another path"
+        return f"got no folder {shown(needed)}; make it first, or choose another path"
     # Some systems of files say of what may not be made that it is not there.
     if isinstance(error, (PermissionError, FileNotFoundError)):
-        return f"{got} in {_name(place)}; choose another path, or get leave to write there"
+        return f"{got} in {shown(place)}; choose another path, or get leave to write there"
     return f"{got}; choose another path"
-
-
-def _name(path: str | os.PathLike[str]) -> str:
-    # A path may hold bytes or line ends that no terminal shows; repr escapes them.
-    return repr(os.fspath(path))
 
 
 def _kind(mode: int) -> str:
     return "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
-
-
-def _reason(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from genrev.errors import FileError
-from genrev.files import check_path
+from genrev.files import check_path, reason
 
 _UNPACKED = 2**28
 """How many bytes any archive may unpack to: 256 MiB."""
@@ -179,5 +179,4 @@ def _foreign(path: str | os.PathLike[str], error: Exception) -> FileError:
 def _why(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "it is larger than memory"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()).rstrip(".")[:200] or type(error).__name__
+    return reason(error)[:200]

@@ -17,9 +17,10 @@ from genrev import CVAEInverter, load, save
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 from genrev.errors import GenrevError
-from genrev.files import read_tensors, remove_leftovers
+from genrev.files import remove_leftovers
 from genrev.progress import quiet
 from genrev.resume import resumable
+from genrev.tensor_files import read_tensors
 
 # A child that is forked has all imported already, and is killed as any process is.
 FORK = multiprocessing.get_context("fork")

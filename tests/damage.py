@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genrev.files import _digest
+from genrev.tensor_files import _digest
 
 _DEEP = "DEEP"
 """Stands in a document for a nesting that json would not write."""

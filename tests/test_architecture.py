@@ -20,7 +20,7 @@ FLOORS = [
     ["checks", "digest"],
     ["noise", "rows", "arrays", "files", "metrics"],
     ["progress"],
-    ["space", "numpy_files"],
+    ["space", "numpy_files", "tensor_files"],
     ["layers"],
     ["models"],
     ["network"],
@@ -154,7 +154,7 @@ def test_nobody_asks_hasattr(path: Path) -> None:
 
 def test_models_and_solvers_know_no_inverter() -> None:
     for path in MODULES:
-        if room(path) in ("models", "solvers", "layers", "files"):
+        if room(path) in ("models", "solvers", "layers", "files", "tensor_files"):
             assert not rooms_used(path) & {"inverter", "inverters", "network"}, path
 
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from genrev.comparison import Answer, Comparison, Row, asked_classes, compare, describe, quantile
 from genrev.errors import ArgumentError, FileError, GenrevError, NotFittedError
-from genrev.files import write_tensors
 from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.inverters.gradient import GradientInverter
 from genrev.inverters.newton import NewtonInverter
@@ -29,6 +28,7 @@ from genrev.inverters.retrieval import RetrievalInverter
 from genrev.inverters.wrappers import Refined
 from genrev.network import Network
 from genrev.space import InputSpace
+from genrev.tensor_files import write_tensors
 
 KEYS = [
     "inverter",

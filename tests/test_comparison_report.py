@@ -18,7 +18,6 @@ from genrev.cli.report import Report
 from genrev.comparison import Comparison
 from genrev.comparison.plain import plain
 from genrev.errors import ArgumentError, FileError
-from genrev.files import read_tensors, write_tensors
 from genrev.inverter import Outcome
 from genrev.inverters.cvae import CVAEInverter
 from genrev.inverters.newton import NewtonInverter
@@ -27,6 +26,7 @@ from genrev.inverters.wrappers import BestOf, Refined
 from genrev.network import Network
 from genrev.report import shown
 from genrev.space import InputSpace
+from genrev.tensor_files import read_tensors, write_tensors
 
 PAGES = ["report.html", "report.md", "figures.csv"]
 

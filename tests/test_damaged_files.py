@@ -22,8 +22,8 @@ from torch import nn
 from genrev import BestOf, Comparison, InputSpace, Network, NewtonInverter, Outcome, Refined, build, compare, load, save
 from genrev.cli import main
 from genrev.errors import ArgumentError, FileError
-from genrev.files import read_header, read_tensors
 from genrev.models import MLP, ConvNet
+from genrev.tensor_files import read_header, read_tensors
 from genrev.training import History
 
 SHAPE = (1, 4, 4)

@@ -664,7 +664,7 @@ def run(script: Path, *options: str) -> subprocess.CompletedProcess[str]:
 ALONE = """
 import sys, torch
 from torch import nn
-from genrev.files import write_tensors
+from genrev.tensor_files import write_tensors
 from genrev.progress import logged
 from genrev.resume import resumable
 from genrev.training import train

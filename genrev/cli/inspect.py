@@ -38,7 +38,7 @@ class Inspect:
 def _gather(path: str) -> list[tuple[str, str]]:
     """Return what a file holds: terms and texts, in the order of print."""
     from genrev.checkpoint import load
-    from genrev.files import read_tensors
+    from genrev.tensor_files import read_tensors
 
     # What was changed since it was saved shows in the tensors and the header together.
     _, header = read_tensors(path)

@@ -15,8 +15,9 @@ from genrev.comparison.figures import Answer, Row
 from genrev.comparison.plain import plain
 from genrev.comparison.whole import expect_whole
 from genrev.errors import FileError
-from genrev.files import check_path, output_folder, read_tensors, write_bytes, write_tensors
+from genrev.files import check_path, output_folder, write_bytes
 from genrev.report import csv, markdown, render, table
+from genrev.tensor_files import read_tensors, write_tensors
 
 _KIND = "comparison"
 _SAMPLES, _FIGURES = "samples.safetensors", "comparison.json"

@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genrev.checks import real, whole
+from genrev.checks import one_of, real, whole
 from genrev.equation import AIM, Equation
-from genrev.errors import ArgumentError, nearest
+from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
-from genrev.inverters.newton import box_of, reasons, rows_of
+from genrev.inverters.searching import box_of, reasons, rows_of
 from genrev.network import Network
 from genrev.solvers import Search, adam, lbfgs
 from genrev.solvers.lbfgs import MEMORY
@@ -88,13 +88,8 @@ class GradientInverter(Inverter):
         restarts: int = 0,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        if not isinstance(optimiser, str) or optimiser not in OPTIMISERS:
-            raise ArgumentError(
-                f"expected optimiser to be one of {', '.join(OPTIMISERS)}, got {optimiser!r}"
-                f"{nearest(str(optimiser), OPTIMISERS) or '; choose one of them'}"
-            )
         self.steps, self.rate = whole("steps", steps, least=0), real("rate", rate, above=True)
-        self.optimiser, self.restarts = optimiser, whole("restarts", restarts, least=0)
+        self.optimiser, self.restarts = one_of("optimiser", optimiser, OPTIMISERS), whole("restarts", restarts, least=0)
         self.variation, self.pull = real("variation", variation), real("pull", pull)
         if self.variation and len(network.space.shape) not in (2, 3):
             raise ArgumentError(
@@ -119,7 +114,7 @@ class GradientInverter(Inverter):
                 break
             part = problem[left]
             again = self._search(part, self._elsewhere(part, start[left], attempt), goal[left])
-            _keep_nearer(search, left, again)
+            search.improve(left, again)
             restarts[left] += 1
         x = search.x.reshape(start.shape)
         return Proposal(x, {"steps": search.steps, "restarts": restarts}, reasons(search))
@@ -170,11 +165,3 @@ class GradientInverter(Inverter):
         y = self.network.evaluate(x.reshape(-1, *self.network.space.shape))
         near = ((y - problem.target).abs() <= problem.tolerance) | (problem.target.isnan() & y.isfinite())
         return ~near.flatten(1).all(1)
-
-
-def _keep_nearer(search: Search, rows: Tensor, other: Search) -> None:
-    """Take over what another search of some rows found nearer to the target."""
-    search.steps[rows] += other.steps
-    nearer = other.share < search.share[rows]
-    for name in ("x", "share", "status"):
-        getattr(search, name)[rows[nearer]] = getattr(other, name)[nearer]

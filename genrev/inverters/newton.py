@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from genrev.arrays import expect_shaped
-from genrev.checks import whole
+from genrev.checks import one_of, whole
 from genrev.equation import AIM, Equation
-from genrev.errors import ArgumentError, nearest
-from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
+from genrev.errors import ArgumentError
+from genrev.inverter import Inverter, Problem, Proposal, Traits
+from genrev.inverters.searching import box_of, reasons, rows_of
 from genrev.network import Network
 from genrev.solvers import LowRank, Search, Status, levenberg_marquardt, shorten
-from genrev.solvers.jacobian import Function
 from genrev.solvers.metric import Metric
 from genrev.solvers.products import Products
 
@@ -90,9 +89,8 @@ class NewtonInverter(Inverter):
         jacobian: str = "auto",
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        _one_of("metric", metric, METRICS)
-        _one_of("jacobian", jacobian, JACOBIANS)
-        self.metric, self.jacobian, self.steps = metric, jacobian, whole("steps", steps, least=0)
+        self.metric, self.jacobian = one_of("metric", metric, METRICS), one_of("jacobian", jacobian, JACOBIANS)
+        self.steps = whole("steps", steps, least=0)
         self.shortest, self.restarts = whole("shortest", shortest, least=0), whole("restarts", restarts, least=0)
 
         self._factor: Tensor | None = None
@@ -175,7 +173,7 @@ class NewtonInverter(Inverter):
         left = which.nonzero()[:, 0]
         if len(left):
             part = {**box, "free": box["free"][left]}
-            _keep_nearer(search, left, self._solve(problem[left], x[left], part, behind=behind))
+            search.improve(left, self._solve(problem[left], x[left], part, behind=behind))
 
     def _restart(self, problem: Problem, search: Search, box: dict[str, Any], attempt: int) -> None:
         # Away from a start only what is not met is worth the way.
@@ -187,7 +185,7 @@ class NewtonInverter(Inverter):
         noise = part.noise.fork(attempt + 1)
         elsewhere = Problem(part.target, part.tolerance, torch.ones_like(part.sample), part.start, part.known, noise)
         found = self._search(elsewhere, self._starts(elsewhere), {**box, "free": box["free"][left]})
-        _keep_nearer(search, left, found)
+        search.improve(left, found)
 
     def _solve(self, problem: Problem, x: Tensor, box: dict[str, Any], *, behind: bool) -> Search:
         equation = Equation(self.network, problem.target, problem.tolerance, behind=behind)
@@ -257,58 +255,3 @@ def principal_factor(inputs: Tensor, rank: int) -> Tensor:
         factor = vectors * values.clamp(min=0).sqrt()
     kept = values > 1e-10 * values.max()
     return factor[:, kept].flip(1)[:, :rank].contiguous().to(inputs)
-
-
-def _one_of(name: str, value: Any, names: tuple[str, ...]) -> None:
-    if value not in names:
-        raise ArgumentError(
-            f"expected {name} to be one of {', '.join(names)}, got {value!r}{nearest(str(value), names)}"
-        )
-
-
-def box_of(inverter: Inverter, problem: Problem) -> dict[str, Any]:
-    """Return the bounds ``(n,)`` and the free values ``(rows, n)`` of a problem, as the solvers take them.
-
-    Args:
-        inverter: whose input space bounds the values.
-        problem: its known values are not free.
-    """
-    space, like = inverter.network.space, problem.target
-    free = torch.ones(len(problem), space.size, dtype=torch.bool, device=like.device)
-    if problem.known is not None:
-        free = problem.known.isnan().flatten(1)
-    # One whose bounds are the same can't move either, and has no say in how the others do.
-    free = free & (space.high > space.low).flatten().to(free.device)
-    return {"low": space.low.to(like).flatten(), "high": space.high.to(like).flatten(), "free": free}
-
-
-def rows_of(equation: Equation, shape: tuple[int, ...]) -> Callable[[Tensor], Function]:
-    """Return an equation as the solvers take it: from row numbers to a function of flat inputs.
-
-    Args:
-        equation: of all rows.
-        shape: of one input.
-    """
-
-    def function(rows: Tensor) -> Function:
-        part = equation[rows]
-        return lambda x: part(x.reshape(-1, *shape))
-
-    return function
-
-
-def reasons(search: Search) -> Tensor:
-    """Return why each row of a search ended, ``(rows,)`` integers of `Outcome`.
-
-    Args:
-        search: by any of the solvers.
-    """
-    return torch.where(search.status == Status.LIMIT, int(Outcome.LIMIT), int(Outcome.STALLED))
-
-
-def _keep_nearer(search: Search, rows: Tensor, other: Search) -> None:
-    """Take over what another search of some rows found nearer to the target."""
-    search.steps[rows] += other.steps
-    nearer = other.share < search.share[rows]
-    for name in ("x", "share", "status"):
-        getattr(search, name)[rows[nearer]] = getattr(other, name)[nearer]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genrev.solvers.jacobian import Function
-from genrev.solvers.levenberg_marquardt import Search, Status
 from genrev.solvers.objective import Preference, measure
+from genrev.solvers.search import Search, Status
 
 _FADED = 1e-3
 """What is left of a preference's weight before it is dropped, half way through the steps."""

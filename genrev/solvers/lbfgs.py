@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from genrev.solvers.jacobian import Function
-from genrev.solvers.levenberg_marquardt import Search, Status
 from genrev.solvers.objective import Point, Preference, measure
+from genrev.solvers.search import Search, Status
 
 MEMORY = 8
 """How many of its last steps a row remembers."""

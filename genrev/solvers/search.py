@@ -43,3 +43,23 @@ class Search:
     share: Tensor
     status: Tensor
     steps: Tensor
+
+    def improve(self, rows: Tensor, other: Search) -> None:
+        """Take over what another search of some rows found nearer to their targets, and count its steps.
+
+        Args:
+            rows: ``(k,)``: the numbers of these rows, each once.
+            other: of ``k`` rows.
+
+        Example:
+            >>> import torch
+            >>> one = Search(torch.zeros(2, 1), torch.tensor([5.0, 9.0]), torch.tensor([1, 1]), torch.tensor([3, 3]))
+            >>> two = Search(torch.ones(1, 1), torch.tensor([0.01]), torch.tensor([0]), torch.tensor([4]))
+            >>> one.improve(torch.tensor([1]), two)
+            >>> one.x[:, 0].tolist(), one.status.tolist(), one.steps.tolist()
+            ([0.0, 1.0], [1, 0], [3, 7])
+        """
+        self.steps[rows] += other.steps
+        nearer = other.share < self.share[rows]
+        for name in ("x", "share", "status"):
+            getattr(self, name)[rows[nearer]] = getattr(other, name)[nearer]
