@@ -17,7 +17,7 @@ from genrev.network import Network
 from genrev.rows import rowwise
 from genrev.training import History
 
-_NEAR, _SHARE = 224, 0.25
+_NEAR, _SHARE = 256, 0.25
 """A latent is drawn from the posterior of one of so many members, those of nearest output, or of that share of all if
 that is fewer. A share alone grows with the data: of 4,096 digits a quarter reaches the outputs of other classes, whose
 latents draw other digits. Fewer copy."""
@@ -29,7 +29,7 @@ class CVAEInverter(Inverter):
     It trains on inputs and what the network says of them; labels are not used. Half of the conditions are perturbed in
     training, because a target typed by hand lies off the manifold of real outputs, and a term through the network asks
     draws to give the output they were drawn for. The latent of a draw comes from the posterior of a training input
-    whose output is among the nearest 224, or the nearest quarter of a small training set: the standard normal law has
+    whose output is among the nearest 256, or the nearest quarter of a small training set: the standard normal law has
     holes where no data are, a wider choice draws what has other outputs, and a narrower one copies.
 
     Args:
