@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genrev.checks import called_as, check_seed
-from genrev.errors import ArgumentError, UnknownNameError, nearest
+from genrev.checks import called_as, check_seed, one_of
+from genrev.errors import ArgumentError
 from genrev.models import MLP, ConvNet, Layered, check_image, fold_scale
 from genrev.network import Network
 from genrev.space import InputSpace
@@ -132,8 +132,9 @@ def train_classifier(
         The network, on the data's space, in the inputs' own precision.
 
     Raises:
-        ArgumentError: the widths do not fit the data, or the last activation gives no probabilities.
-        UnknownNameError: an activation or an arch has no such name.
+        ArgumentError: the widths do not fit the data, the last activation gives no probabilities, or there is no such
+            arch.
+        UnknownNameError: an activation has no such name.
 
     Example:
         >>> from genrev.data import xo
@@ -222,11 +223,7 @@ def _build(
     classes: int,
 ) -> Layered:
     """Return the untrained network; two hidden layers of relu and a softmax where nothing else is said."""
-    if not isinstance(arch, str) or arch not in _HIDDEN:
-        raise UnknownNameError(
-            f"expected an arch of {', '.join(_HIDDEN)}, got {arch!r}"
-            f"{nearest(str(arch), _HIDDEN) or '; choose one of them'}"
-        )
+    one_of("arch", arch, _HIDDEN)
     ends = (space.size,) if arch == "mlp" else ()
     if arch == "conv":
         check_image(space.shape)

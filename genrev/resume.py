@@ -39,7 +39,7 @@ def resumable(
     data or models is refused. Trainings in other threads are not kept.
 
     Args:
-        path: of the state, or free; its folder must exist.
+        path: of the state, or free; its folder must exist. One process at a time may keep its state there.
         about: what else decides the result, by name: whatever ``json`` writes.
         every: seconds from one save to the next, at least; more where saving would take above a fiftieth of the time;
             0 saves after each step.

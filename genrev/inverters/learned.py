@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from genrev.arrays import expect_shaped
-from genrev.errors import ArgumentError, UnknownNameError, nearest
+from genrev.checks import one_of
+from genrev.errors import ArgumentError
 from genrev.inverters.conditions import MEMBERS, Conditions
 from genrev.inverters.units import Units
 from genrev.models import check_image, with_weights
@@ -37,13 +38,9 @@ def image_of(arch: str, network: Network) -> tuple[int, int, int] | None:
         network: whose inputs they are; a plane of numbers counts as one channel.
 
     Raises:
-        UnknownNameError: there is no such arch.
-        ArgumentError: convolutions are asked for, and the inputs are no images.
+        ArgumentError: there is no such arch, or convolutions are asked for and the inputs are no images.
     """
-    if arch not in ARCHS:
-        raise UnknownNameError(
-            f"expected an arch of {', '.join(ARCHS)}, got {arch!r}{nearest(str(arch), ARCHS) or '; choose one of them'}"
-        )
+    one_of("arch", arch, ARCHS)
     shape = network.space.shape
     if arch == "mlp" or (arch == "auto" and (len(shape) != 3 or min(shape[1:]) <= _SMALL)):
         return None

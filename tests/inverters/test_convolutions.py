@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import genrev
 from genrev import INVERTERS, CVAEInverter, DecoderInverter, InputSpace, Inverter, Network, build
-from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError
+from genrev.errors import ArgumentError, GenrevError, LayerError
 from genrev.models import ConvNet
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -158,7 +158,7 @@ def test_convolutions_over_what_is_no_image_are_refused_in_a_sentence(kind: Any)
         kind(vectors, arch="conv")
     assert_one_sentence(error.value)
     for wrong in ("convv", None, 3):
-        with pytest.raises(UnknownNameError, match=r"expected an arch of mlp, conv, auto") as unknown:
+        with pytest.raises(ArgumentError, match=r"expected arch to be one of mlp, conv, auto") as unknown:
             kind(vectors, arch=wrong)
         assert_one_sentence(unknown.value)
 
