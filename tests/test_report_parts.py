@@ -214,6 +214,26 @@ def test_labels_of_many_methods_at_one_point_are_all_legible(across: float) -> N
     assert sum(bool(point.leader) for point in found.points) >= 8
 
 
+def test_marked_rows_are_hollow_say_so_and_never_hide_the_first() -> None:
+    rows = [
+        seen("real", 0.0, 0.9, recall=0.9, novelty=1.0),
+        seen("cvae", 1e-5, 0.9, recall=0.8, novelty=0.9),
+        seen("copy", 1e-5, 0.9, recall=0.9, novelty=0.0),
+        seen("blurs", 1e-5, 0.9, recall=0.0, novelty=0.9),
+    ]
+    found = plot(rows)
+    assert [point.name for point in found.points if point.hollow] == ["blurs", "copy"]
+    assert "blurs: residual 1e-5, judge 90.0 %, unlike real data; copy: residual 1e-5, judge 90.0 %, copies" in (
+        found.words
+    )
+    page = render(report(rows=rows))
+    assert page.count('class="point method hollow"') == 2 * 2
+    assert "Hollow points" in Reader(page).text
+    assert "Hollow points" not in Reader(render(report(rows=rows[:2]))).text
+    drawn = page[page.index('<svg class="plot') :]
+    assert drawn.index(">copy</text>") < drawn.index(">cvae</text>")
+
+
 def test_every_point_is_said_in_words_for_those_who_can_not_see_it() -> None:
     rows = [seen("real", 0.0, 1.0), seen("a", 1e-5, 0.5)]
     assert plot(rows).words == "real: residual 0, judge 100 %; a: residual 1e-5, judge 50.0 %"
