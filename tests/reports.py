@@ -40,7 +40,6 @@ def report(shape: tuple[int, ...] = (1, 3, 3), *, batch: int = 4, outputs: int =
         "notes": {"newton": "It moved <far>.", "a<u>&'c'": "It stayed."},
         "asked_notes": {},
         "histories": {},
-        "copying": [],
         "about": {
             "seed": 0,
             "judge": None,

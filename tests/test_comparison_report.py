@@ -132,12 +132,16 @@ def test_a_command_that_is_no_text_is_refused(command: Any) -> None:
     assert_one_sentence(str(caught.value))
 
 
-def test_retrieval_is_the_row_to_beat_whatever_its_name() -> None:
+def test_what_returns_training_inputs_is_marked_and_stands_last_everywhere_whatever_its_name() -> None:
     network, data = classifier(), parts()
     inverters = {"mine": RetrievalInverter(network).fit(data["training"]), "newton": NewtonInverter(network)}
     comparison = run(network, inverters, data, samples=1)
-    assert plain(comparison)["copying"] == ["mine"]
-    assert "mine (the row to beat in novelty)" in comparison.markdown()
+    assert "| `mine` (copies) |" in comparison.markdown()
+    assert "<code>mine</code> only copies training inputs." in comparison.html()
+    assert comparison.table().splitlines()[-1].split()[::14] == ["mine", "copies"]
+    last = comparison.csv().splitlines()[-1]
+    assert last.startswith("mine,")
+    assert last.endswith(",copies")
 
 
 # What is saved and made again

@@ -16,7 +16,7 @@ from genrev.report import COLUMNS, csv, markdown, render, shown, table
 from genrev.report.axes import Axis, around
 from genrev.report.choice import PICKS, hits_and_misses
 from genrev.report.curves import curve
-from genrev.report.findings import doubt, headline, ordered
+from genrev.report.findings import ordered
 from genrev.report.labels import Box, place
 from genrev.report.markdown import escaped
 from genrev.report.pictures import SIDE, VALUES, picture
@@ -32,60 +32,6 @@ def figures(name: str, both: float | None = None, **values: Any) -> dict[str, An
 
 def names(rows: list[dict[str, Any]]) -> list[str]:
     return [one["inverter"] for one in rows]
-
-
-# Findings
-
-
-def test_methods_that_are_both_exact_and_plausible_stand_first_after_the_frame() -> None:
-    rows = [figures("low", 0.1), figures("noise", 0.9), figures("high", 0.8), figures("real", 1.0)]
-    assert names(ordered(rows)) == ["real", "noise", "high", "low"]
-
-
-def test_among_equals_the_smaller_residual_stands_first_and_one_without_end_last() -> None:
-    rows = [
-        figures("endless", 0.5),
-        figures("rough", 0.5, residual_median=0.1),
-        figures("exact", 0.5, residual_median=0.0),
-    ]
-    assert names(ordered(rows)) == ["exact", "rough", "endless"]
-
-
-def test_without_a_judge_what_was_met_counts_times_recall() -> None:
-    rows = [
-        figures("exact blurs", converged=1.0, recall=0.1),
-        figures("a bit of both", converged=0.5, recall=0.5),
-        figures("copies", converged=0.1, recall=1.0),
-    ]
-    assert names(ordered(rows)) == ["a bit of both", "exact blurs", "copies"]
-    assert "There was no judge" in headline(rows)
-
-
-def test_the_headline_names_the_first_method_between_ceiling_and_floor() -> None:
-    said = headline([figures("real", 0.978), figures("noise", 0.0), figures("a", 0.5), figures("b", 0.972)])
-    assert said.startswith("b comes first: 97.2 % of its inputs")
-    assert said.endswith("(real 97.8 %, noise 0 %).")
-
-
-def test_a_first_method_of_poor_recall_is_not_praised_without_a_word() -> None:
-    frame = [figures("real", 1.0, recall=0.8), figures("noise", 0.0, recall=0.0)]
-    poor = headline([*frame, figures("blurs", 0.9, recall=0.1)])
-    assert poor.endswith("Its recall is 0.10 (real 0.80, noise 0.00): its inputs are blurs, or much alike.")
-    assert headline([*frame, figures("fine", 0.9, recall=0.7)]).endswith("(real 0.80, noise 0.00).")
-
-
-def test_a_share_is_in_doubt_by_the_greatest_binomial_standard_error() -> None:
-    for n in (1, 40, 1000):
-        errors = [math.sqrt(p * (1 - p) / n) for p in np.linspace(0, 1, 101)]
-        assert doubt(n) == pytest.approx(max(errors))
-
-
-def test_ceiling_floor_and_the_row_to_beat_are_marked_in_page_and_markdown() -> None:
-    given = report(copying=["newton"])
-    assert re.search(r"real.{0,60}ceiling.*noise.{0,60}floor.*newton.{0,60}the row to beat", Reader(render(given)).text)
-    text = markdown(given)
-    for words in ("| **real** (ceiling) |", "| **noise** (floor) |", "| newton (the row to beat in novelty) |"):
-        assert words in text
 
 
 # Choice
@@ -268,6 +214,26 @@ def test_labels_of_many_methods_at_one_point_are_all_legible(across: float) -> N
     assert sum(bool(point.leader) for point in found.points) >= 8
 
 
+def test_marked_rows_are_hollow_say_so_and_never_hide_the_first() -> None:
+    rows = [
+        seen("real", 0.0, 0.9, recall=0.9, novelty=1.0),
+        seen("cvae", 1e-5, 0.9, recall=0.8, novelty=0.9),
+        seen("copy", 1e-5, 0.9, recall=0.9, novelty=0.0),
+        seen("blurs", 1e-5, 0.9, recall=0.0, novelty=0.9),
+    ]
+    found = plot(rows)
+    assert [point.name for point in found.points if point.hollow] == ["blurs", "copy"]
+    assert "blurs: residual 1e-5, judge 90.0 %, unlike real data; copy: residual 1e-5, judge 90.0 %, copies" in (
+        found.words
+    )
+    page = render(report(rows=rows))
+    assert page.count('class="point method hollow"') == 2 * 2
+    assert "Hollow points" in Reader(page).text
+    assert "Hollow points" not in Reader(render(report(rows=rows[:2]))).text
+    drawn = page[page.index('<svg class="plot') :]
+    assert drawn.index(">copy</text>") < drawn.index(">cvae</text>")
+
+
 def test_every_point_is_said_in_words_for_those_who_can_not_see_it() -> None:
     rows = [seen("real", 0.0, 1.0), seen("a", 1e-5, 0.5)]
     assert plot(rows).words == "real: residual 0, judge 100 %; a: residual 1e-5, judge 50.0 %"
@@ -334,7 +300,7 @@ def test_losses_that_differ_little_have_ticks_that_differ() -> None:
 
 def test_the_curves_of_a_method_stand_in_its_section() -> None:
     page = render(report(histories={"newton": [history([2.0, 1.0], [2.0, 1.5], 1)]}))
-    newton = page[page.index("<h3>newton</h3>") : page.index("<h3>a&lt;u&gt;")]
+    newton = page[page.index("<h3><code>newton</code></h3>") : page.index("<h3><code>a&lt;u&gt;")]
     assert "CVAEInverter learned for 2 epochs and kept the weights of epoch 2" in newton
     assert newton.count('class="line validation"') == 2
 
@@ -396,7 +362,6 @@ def hostile() -> dict[str, Any]:
     given["notes"] = given["asked_notes"] = given["summaries"] = {EVIL: EVIL}
     given["histories"] = {EVIL: [{**history([2.0, 1.0], [], 1), "of": EVIL}]}
     given["about"] |= {"command": EVIL, "methods": {EVIL: EVIL}, "network": EVIL, EVIL: EVIL, "copies": 2, "targets": 4}
-    given["copying"] = [EVIL]
     return given
 
 
@@ -475,7 +440,7 @@ def test_the_markdown_table_holds_the_figures_of_the_plain_one() -> None:
 def test_a_sheet_holds_every_figure_with_all_its_digits_and_nothing_for_null() -> None:
     rows = [seen("real", 0.0, 1 / 3), row('a,"b"\nc', converged=0.1)]
     read = list(sheets.DictReader(csv(rows).splitlines(keepends=True)))
-    assert list(read[0]) == ["inverter", *(column.key for column in COLUMNS)]
+    assert list(read[0]) == ["inverter", *(column.key for column in COLUMNS), "mark"]
     assert read[1]["inverter"] == 'a,"b"\nc'
     for given, found in zip(rows, read, strict=True):
         for column in COLUMNS:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from genrev.comparison.figures import Answer, asked_classes
 from genrev.inverter import Outcome
-from genrev.inverters.retrieval import RetrievalInverter
 
 if TYPE_CHECKING:
     from genrev.comparison.saved import Comparison
@@ -26,14 +25,12 @@ def plain(comparison: Comparison) -> dict[str, Any]:
     about = dict(comparison.about)
     fixed = about.pop("bounded")
     tolerance = torch.as_tensor(comparison.tolerance, dtype=torch.float64)
-    copying = f"{RetrievalInverter.__name__}("
     return {
         "rows": [asdict(row) for row in comparison.rows],
         "summaries": comparison.summaries,
         "notes": comparison.notes,
         "asked_notes": comparison.asked_notes,
         "histories": comparison.histories,
-        "copying": [name for name, call in about["methods"].items() if call.startswith(copying)],
         "about": about,
         "names": comparison.names,
         "tolerance": repr(tolerance.tolist()),

@@ -21,14 +21,15 @@ class Captions:
     Args:
         names: a name for each class, or None, where their numbers must do.
         typed: whether targets were typed by hand: then pictures also say what the network makes of them.
+        tolerances: positive: one for each output, or one for all.
 
     Example:
         >>> Captions(["X", "O"], True).target(np.array([0.99, np.nan]), 0)
         {'title': 'X', 'detail': '0.99, any', 'judged': ''}
     """
 
-    def __init__(self, names: Sequence[str] | None, typed: bool) -> None:
-        self.names, self.typed = names, typed
+    def __init__(self, names: Sequence[str] | None, typed: bool, tolerances: Sequence[float] = ()) -> None:
+        self.names, self.typed, self.tolerances = names, typed, tolerances
 
     @staticmethod
     def mark(outcome: int) -> str:
@@ -119,7 +120,8 @@ class Captions:
             empty where there is none; ``differs``, the class asked for where the judge sees another; whether it is
             ``real``, an original and no answer; and ``words``, all of it for those who can't see the picture.
         """
-        outcome, residual = int(answer["outcome"][place]), float(answer["residual"][place])
+        outcome = int(answer["outcome"][place])
+        residual = _residual(float(answer["residual"][place]), self.tolerances)
         seen = None if answer["judged"] is None else int(answer["judged"][place])
         judged = "" if seen is None else self.name(seen)
         aim, real = self.target(target, label), method == "real"
@@ -128,7 +130,7 @@ class Captions:
         if real:
             words = [f"the original, network says {asked}"]
         else:
-            words = [f"{method}, asked for {asked}", f"residual {_residual(residual)}, {outcomes[outcome][0]}"]
+            words = [f"{method}, asked for {asked}", f"residual {residual}, {outcomes[outcome][0]}"]
         if judged:
             words.append(f"judge sees {judged}" + (f", not {differs}" if differs else ""))
         return {
@@ -136,7 +138,7 @@ class Captions:
             "good": outcome == 0,
             "outcome": outcome,
             "asked": asked,
-            "residual": _residual(residual),
+            "residual": residual,
             "y": self._values(answer["y"][place], target, label) if self.typed else "",
             "judged": judged,
             "differs": differs,
@@ -170,10 +172,10 @@ def _output(value: float) -> str:
     return ">0.999" if 0.9995 <= value < 1 else compact(value)
 
 
-def _residual(value: float) -> str:
-    """Write a residual, so that one just beyond a tolerance of 1e-3 does not read as 1e-3."""
-    text = compact(value)
-    if "e" not in text or "." in text:
-        return text
-    digits, exponent = f"{value:.2e}".split("e")
-    return f"{float(digits):g}e{int(exponent)}"
+def _residual(value: float, tolerances: Sequence[float]) -> str:
+    """Write a residual in a few digits, and in as many as it takes to stand on its own side of the tolerance."""
+    text, places = compact(value), 2
+    while any((float(text) <= tolerance) != (value <= tolerance) for tolerance in tolerances):
+        digits, exponent = f"{value:.{places}e}".split("e")
+        text, places = f"{digits}e{int(exponent)}", places + 1
+    return text

@@ -1,4 +1,7 @@
-"""What a table shows: which rows are its frame, in which order the methods stand, and a sentence that says it."""
+"""What a table shows: which rows are its frame, in which order the methods stand, how they are marked, and in short.
+
+This is the one place that ranks: tables, pages, sheets and the shell all take their order from here.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,103 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrev.report.columns import percent, ratio
-
 FRAME = {"real": "ceiling", "noise": "floor"}
 """The rows between which all others are read."""
 
-COPIES = "the row to beat in novelty"
-"""What is said of a method that returns training inputs."""
+COPIES, NEARLY, UNLIKE = "copies", "nearly copies", "unlike real data"
+"""The marks of rows whose other figures flatter them."""
+
+_NEAR = 0.1
+"""Below which novelty inputs are nearly copies: real ones keep ten times that distance from the training inputs."""
+
+_VARIED = 1 / 3
+"""Below which share of the variety of real inputs a method's inputs are marked as unlike them."""
+
+MARKS = {
+    COPIES: "novelty 0: half of its inputs or more are training inputs; it invents nothing, and stands last",
+    NEARLY: f"novelty below {_NEAR}: training inputs, changed a little; stands last too",
+    UNLIKE: "recall or coverage is less than a third of that of real: as a set its inputs are blurs, noise or much "
+    "alike, whatever the judge says of each",
+}
+"""What each mark means."""
 
 Row = Mapping[str, Any]
 
 
-def tag(name: str, copying: Sequence[str]) -> str:
-    """Return what a row stands for, or nothing.
+def tag(row: Row, rows: Sequence[Row]) -> str:
+    """Return what a row stands for, or what its figures hide: a word, or nothing.
 
     Args:
-        name: of the row.
-        copying: the methods that return training inputs.
+        row: one of the rows.
+        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
 
     Example:
-        >>> tag("real", []), tag("nearest", ["nearest"]), tag("newton", [])
-        ('ceiling', 'the row to beat in novelty', '')
+        >>> real, nearest = {"inverter": "real", "recall": 0.9}, {"inverter": "nearest", "novelty": 0.0}
+        >>> blurs, cvae = {"inverter": "blurs", "recall": 0.1}, {"inverter": "cvae", "recall": 0.8}
+        >>> [tag(row, [real, nearest, blurs, cvae]) for row in (real, nearest, blurs, cvae)]
+        ['ceiling', 'copies', 'unlike real data', '']
     """
-    return FRAME.get(name, COPIES if name in copying else "")
+    return FRAME.get(row["inverter"], "") or mark(row, rows)
+
+
+def mark(row: Row, rows: Sequence[Row]) -> str:
+    """Return what the figures of a method hide, as one of `MARKS`, or nothing.
+
+    Args:
+        row: one of the rows.
+        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+    """
+    if row["inverter"] in FRAME:
+        return ""
+    if copied(row):
+        return COPIES if row["novelty"] == 0 else NEARLY
+    varied = variety(row, rows)
+    return UNLIKE if varied is not None and varied < _VARIED else ""
+
+
+def copied(row: Row) -> bool:
+    """Return whether the inputs of a row are training inputs, or nearly.
+
+    Args:
+        row: with the keys of `genrev.report.COLUMNS`.
+    """
+    novelty = row.get("novelty")
+    return novelty is not None and novelty < _NEAR
+
+
+def variety(row: Row, rows: Sequence[Row]) -> float | None:
+    """Return how much of the variety of real inputs a method shows.
+
+    That is the lesser of recall and coverage, each as a share of that of real: blurs have no recall, and noise that is
+    spread wide has no coverage.
+
+    Args:
+        row: one of the rows.
+        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+
+    Returns:
+        A share in [0, 1]; None where neither was measured.
+
+    Example:
+        >>> real, some = ({"inverter": name, "recall": recall} for name, recall in (("real", 0.8), ("some", 0.4)))
+        >>> variety(some, [real, some])
+        0.5
+    """
+    real = next((one for one in rows if one["inverter"] == "real"), {})
+    shares = []
+    for key in ("recall", "coverage"):
+        ceiling = real.get(key)
+        # Where even real inputs show none of it, it says nothing.
+        if row.get(key) is not None and ceiling != 0:
+            shares.append(min(row[key] / (ceiling or 1.0), 1.0))
+    return min(shares, default=None)
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Return the frame first, then the methods, those first that are both exact and plausible.
+    """Return the frame first, then the methods: those that are exact, plausible and varied first, copies last.
 
-    That is the share ``both``; without a judge, the product of the shares within tolerance and of recall. Among equals
-    the smaller residual stands first.
+    The order is that of the share ``both`` (without a judge, of the share within tolerance) times the variety. Among
+    equals the greater share stands first, then the smaller residual.
 
     Args:
         rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
@@ -45,7 +115,25 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
         >>> [row["inverter"] for row in ordered(rows)]
         ['b', 'a']
     """
-    return [row for name in FRAME for row in rows if row["inverter"] == name] + sorted(methods(rows), key=_merit)
+
+    def place(row: Row) -> tuple[bool, float, float, float]:
+        varied, residual = variety(row, rows), row["residual_median"]
+        merit = fitting(row) * (1.0 if varied is None else varied)
+        return copied(row), -merit, -fitting(row), math.inf if residual is None else residual
+
+    frame = [row for name in FRAME for row in rows if row["inverter"] == name]
+    return frame + sorted(methods(rows), key=place)
+
+
+def arranged(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Return names in the order in which the rows stand, those without a row last.
+
+    Args:
+        names: of rows.
+        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+    """
+    places = {row["inverter"]: place for place, row in enumerate(ordered(rows))}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def methods(rows: Sequence[Row]) -> list[Row]:
@@ -57,31 +145,32 @@ def methods(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["inverter"] not in FRAME]
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """Return a sentence on the method that stands first, between the ceiling and the floor.
+def fitting(row: Row) -> float:
+    """Return the share that fits: exact and, where there is a judge, seen as what was asked for.
 
     Args:
-        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+        row: with the keys of `genrev.report.COLUMNS`.
+    """
+    return (row["converged"] if row["both"] is None else row["both"]) or 0.0
+
+
+def order(rows: Sequence[Row]) -> str:
+    """Say in which order the methods stand.
+
+    Args:
+        rows: of one table or of several, each with the keys of `genrev.report.COLUMNS`.
 
     Example:
-        >>> headline([{"inverter": "newton", "both": 0.5, "residual_median": 0.0}])
-        'newton comes first: 50.0 % of its inputs give what was asked and look right to the judge, both at once.'
+        >>> order([{"inverter": "a", "both": 0.5, "recall": None, "coverage": None}])
+        'The methods stand in the order of both; copies stand last.'
     """
-    first = next(iter(methods(ordered(rows))), None)
-    if first is None:
-        return ""
-    others = {row["inverter"]: row for row in rows if row["inverter"] in FRAME}
-    if first["both"] is not None:
-        frame = _between(others, "both", percent)
-        return (
-            f"{first['inverter']} comes first: {percent(first['both'])} of its inputs give what was asked and look "
-            f"right to the judge, both at once{frame}.{_variety(first, others)}"
-        )
-    said = f"{first['inverter']} comes first: {percent(first['converged'])} of its inputs give what was asked"
-    if first["recall"] is None:
-        return f"{said}. There was no judge, so that nobody said what they look like."
-    frame = _between(others, "recall", ratio)
-    return f"{said}, with a recall of {ratio(first['recall'])}{frame}. There was no judge."
+    share = "both" if any(row.get("both") is not None for row in rows) else "met"
+    if all(row.get(key) is None for row in rows for key in ("recall", "coverage")):
+        return f"The methods stand in the order of {share}; copies stand last."
+    return (
+        f"The methods stand in the order of {share} multiplied by variety (the lesser of recall and coverage, as a "
+        "share of that of real); copies stand last."
+    )
 
 
 def doubt(targets: int) -> float:
@@ -97,26 +186,3 @@ def doubt(targets: int) -> float:
         0.05
     """
     return 0.5 / math.sqrt(targets)
-
-
-def _merit(row: Row) -> tuple[float, float]:
-    both = row["both"]
-    if both is None:
-        both = row["converged"] * (1.0 if row["recall"] is None else row["recall"])
-    residual = row["residual_median"]
-    return -both, math.inf if residual is None else residual
-
-
-def _variety(row: Row, others: Mapping[str, Row]) -> str:
-    """Say how varied the inputs of a method are, because a judge takes a blur for what it is nearest to."""
-    if row.get("recall") is None:
-        return ""
-    real = others.get("real", {}).get("recall")
-    poor = real is not None and row["recall"] < real / 2
-    said = f" Its recall is {ratio(row['recall'])}{_between(others, 'recall', ratio)}"
-    return f"{said}: its inputs are blurs, or much alike." if poor else f"{said}."
-
-
-def _between(others: Mapping[str, Row], key: str, write: Any) -> str:
-    parts = [f"{name} {write(row[key])}" for name, row in others.items() if row[key] is not None]
-    return f" ({', '.join(parts)})" if parts else ""

@@ -10,7 +10,7 @@ import numpy as np
 from genrev.report.captions import Captions
 from genrev.report.choice import SAMPLES, TARGETS, choose
 from genrev.report.columns import compact
-from genrev.report.findings import FRAME
+from genrev.report.findings import FRAME, arranged, mark
 from genrev.report.pictures import SIDE, VALUES
 from genrev.report.shots import Shots, ends
 
@@ -74,9 +74,10 @@ def _gallery(report: Mapping[str, Any], key: str, *, samples: int, skip: Sequenc
     originals = part["answers"].get("real", {"judged": None})["judged"]
     judged = [None] * len(targets) if originals is None else originals[:, 0].tolist()
     places = choose(classes, TARGETS)
-    names = [name for name in part["answers"] if name not in skip]
+    names = arranged([name for name in part["answers"] if name not in skip], report["rows"])
     shown = names[: METHODS + (0 if skip else len(FRAME))]
-    rows = [_row(part, name, shots, places, samples) for name in shown]
+    words = {row["inverter"]: mark(row, report["rows"]) for row in report["rows"]}
+    rows = [_row(part, name, shots, places, samples, words.get(name, "")) for name in shown]
     # The pictures of real inputs bear no mark.
     outcomes = {outcome for row in rows if row["name"] != "real" for outcome in row["outcomes"]}
     return {
@@ -94,12 +95,16 @@ def _gallery(report: Mapping[str, Any], key: str, *, samples: int, skip: Sequenc
     }
 
 
-def _row(part: Mapping[str, Any], name: str, shots: Shots, places: Sequence[int], samples: int) -> dict[str, Any]:
+def _row(
+    part: Mapping[str, Any], name: str, shots: Shots, places: Sequence[int], samples: int, word: str
+) -> dict[str, Any]:
     x = part["answers"][name]["x"]
     # The same picture over and over says less than the word.
     repeats = samples > 1 and x.shape[1] > 1 and bool(np.array_equal(x, x[:, :1].repeat(x.shape[1], 1), equal_nan=True))
     count = 1 if repeats else min(samples, x.shape[1])
-    said = "one answer, each time" if repeats else {"real": "the originals"}.get(name, FRAME.get(name, ""))
+    said = {"real": "the originals"}.get(name, FRAME.get(name, word))
+    if repeats:
+        said = f"{said}; one answer, each time" if said else "one answer, each time"
     return {
         "name": name,
         "tag": said,

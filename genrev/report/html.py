@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from genrev.report.columns import COLUMNS, LUCK, Column, lucky
-from genrev.report.findings import FRAME, doubt, headline, ordered, tag
+from genrev.report.findings import FRAME, MARKS, doubt, mark, order, ordered, tag
 from genrev.report.galleries import galleries, legend
+from genrev.report.headline import headline
 from genrev.report.methods import sections
 from genrev.report.pictures import Picture, picture
 from genrev.report.rerun import lines, warning
@@ -27,7 +28,6 @@ def render(report: Mapping[str, Any]) -> str:
             ``summaries``: by method, a sentence on how it picks its inputs;
             ``notes``, ``asked_notes``: by method, what it did on the held-out and on the typed targets;
             ``histories``: by method, a list of the courses of its training; see `genrev.report.curves.curve`;
-            ``copying``: the methods that return training inputs;
             ``about``: how it was measured, by name;
             ``names``: a name for each class, or None;
             ``tolerance``: in words; ``tolerances``: one number for each output, or one for all;
@@ -49,7 +49,7 @@ def render(report: Mapping[str, Any]) -> str:
         >>> rest = {"outcome": np.zeros((1, 1), int), "judged": None, "nearest": None, "distance": None}
         >>> page = render({
         ...     "rows": [{"inverter": "real", **{column.key: None for column in COLUMNS}}],
-        ...     "summaries": {}, "notes": {}, "asked_notes": {}, "histories": {}, "copying": [], "about": {},
+        ...     "summaries": {}, "notes": {}, "asked_notes": {}, "histories": {}, "about": {},
         ...     "names": None, "tolerance": "0.001", "tolerances": [0.001], "fixed": True,
         ...     "low": np.zeros((2, 2)), "high": np.ones((2, 2)), "outcomes": {0: ("CONVERGED", "Met.")},
         ...     "training": {"rows": [], "x": np.zeros((0, 2, 2))},
@@ -79,9 +79,11 @@ def render(report: Mapping[str, Any]) -> str:
         headline=headline(report["rows"]),
         legend=legend(report, tables),
         luck=LUCK if lucky(report["rows"]) else "",
+        marks=_marks(report["rows"]),
         methods=sections(report),
+        order=order(report["rows"]),
         plots=_plots(report),
-        rows=[_row(row, report["copying"]) for row in ordered(report["rows"])],
+        rows=[_row(row, report["rows"]) for row in ordered(report["rows"])],
         tolerance=report["tolerance"],
         targets=targets,
         training=_training(report),
@@ -89,10 +91,16 @@ def render(report: Mapping[str, Any]) -> str:
     )
 
 
-def _row(row: Mapping[str, Any], copying: Sequence[str]) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     name = row["inverter"]
     cells = [(column.text(row[column.key]), _sorted_by(column, row[column.key])) for column in COLUMNS]
-    return {"name": name, "tag": tag(name, copying), "frame": name in FRAME, "cells": cells}
+    return {"name": name, "tag": tag(row, rows), "frame": name in FRAME, "cells": cells}
+
+
+def _marks(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the marks that occur, with what they mean."""
+    found = {mark(row, rows) for row in rows}
+    return [(word, meaning) for word, meaning in MARKS.items() if word in found]
 
 
 def _sorted_by(column: Column, value: float | None) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrev.report.columns import COLUMNS, LUCK, lucky
-from genrev.report.findings import FRAME, doubt, headline, ordered, tag
+from genrev.report.findings import FRAME, MARKS, doubt, mark, order, ordered, tag
+from genrev.report.headline import headline
 from genrev.report.methods import sections
 from genrev.report.rerun import lines, warning
 
@@ -29,30 +30,31 @@ def markdown(report: Mapping[str, Any]) -> str:
     Example:
         >>> row = {"inverter": "newton", **{column.key: None for column in COLUMNS}, "converged": 1.0}
         >>> text = markdown({
-        ...     "rows": [row], "notes": {}, "copying": [], "about": {}, "tolerance": "0.001",
+        ...     "rows": [row], "notes": {}, "about": {}, "tolerance": "0.001", "tolerances": [0.001],
         ...     "outcomes": {}, "names": None, "low": [0.0], "high": [1.0], "training": {"rows": [], "x": []},
         ...     "held_out": {"targets": [[0.5]], "classes": [-1], "answers": {}}, "asked": None,
         ... })
         >>> text.splitlines()[12][:28]
-        '| newton | inf | inf | inf |'
+        '| `newton` | inf | inf | inf'
     """
     rows, about = report["rows"], report["about"]
     targets = len(report["held_out"]["targets"])
-    said = warning(about)
+    said, marks = warning(about), {mark(row, rows) for row in rows}
     parts = [
         "# Which inputs x make the network give the output y, and which of them look real?",
         "Each method was given outputs y alone and asked for inputs x with f(x) = y. A good answer gives what was "
         "asked: its **residual**, the greatest distance of f(x) to what was asked, is at most "
         f"{escaped(report['tolerance'])}. And it looks like something that the network could really have seen.",
+        *([f"**In short:** {_short(rows)}"] if headline(rows) else []),
         *([f"**Take care:** {escaped(said)}"] if said else []),
         "## The figures",
-        *([f"**{escaped(headline(rows))}**"] if headline(rows) else []),
         f"Measured on {targets} held-out targets. Read each figure between two rows: **real**, the held-out inputs "
         "themselves, is the ceiling; **noise**, inputs drawn at random, is the floor. ↓ low is good, ↑ high is good, "
-        f"→1 near one is good. By chance a share may be off by {100 * doubt(targets):.0f} percentage points (one "
-        "standard error, at most).",
-        _table(rows, report["copying"]),
+        f"→1 near one is good. {order(rows)} By chance a share may be off by "
+        f"{100 * doubt(targets):.0f} percentage points (one standard error, at most).",
+        _table(rows),
         "\n".join(f"- **{column.heading}**: {escaped(column.meaning)}." for column in COLUMNS)
+        + "".join(f"\n- **{word}**: {escaped(meaning)}." for word, meaning in MARKS.items() if word in marks)
         + (f"\n- **noise**: {escaped(LUCK)}." if lucky(rows) else ""),
         "## What each method did",
         *(part for method in sections(report) for part in _method(method)),
@@ -74,19 +76,26 @@ def escaped(text: str) -> str:
         a\|b \<i\> \*c\*
     """
 
-    def safe(found: re.Match[str]) -> str:
-        # No digit can be escaped; what stands behind it can.
-        return f"&#{ord(found[0][0])};{found[0][1:]}" if found[0][0].isdigit() else f"\\{found[0]}"
-
-    return _SPECIAL.sub(safe, _line(text))
+    return _SPECIAL.sub(_safe, _line(text))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], copying: Sequence[str]) -> str:
+def _safe(found: re.Match[str]) -> str:
+    # No digit can be escaped; what stands behind it can.
+    return f"&#{ord(found[0][0])};{found[0][1:]}" if found[0][0].isdigit() else f"\\{found[0]}"
+
+
+def _short(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The headline, names as code; its pieces begin and end with blanks that count."""
+    return "".join(_code(piece.text) if piece.name else _SPECIAL.sub(_safe, piece.text) for piece in headline(rows))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     heads = ["method", *(column.heading + _ARROWS[column.good] for column in COLUMNS)]
     lines = [heads, ["---", *["---:"] * len(COLUMNS)]]
     for row in ordered(rows):
-        name, words = escaped(row["inverter"]), tag(row["inverter"], copying)
-        name = f"**{name}**" if row["inverter"] in FRAME else name
+        # A bar ends a cell, even in code.
+        name, words = _code(row["inverter"]).replace("|", "\\|"), tag(row, rows)
+        name = f"**{row['inverter']}**" if row["inverter"] in FRAME else name
         lines.append([f"{name} ({words})" if words else name, *(column.text(row[column.key]) for column in COLUMNS)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -98,7 +107,7 @@ def _method(method: Mapping[str, Any]) -> list[str]:
     ]
     curves = [escaped(curve.words) for curve in method["curves"]]
     built = [_code(method["description"])] if method["description"] else []
-    return [f"### {escaped(method['name'])}", *filter(None, [escaped(method["summary"])]), *built, *said, *curves]
+    return [f"### {_code(method['name'])}", *filter(None, [escaped(method["summary"])]), *built, *said, *curves]
 
 
 def _code(text: str) -> str:

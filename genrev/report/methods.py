@@ -11,6 +11,7 @@ from genrev.report.captions import Captions
 from genrev.report.choice import hits_and_misses
 from genrev.report.columns import percent
 from genrev.report.curves import curve
+from genrev.report.findings import arranged
 from genrev.report.shots import Shots
 
 _TITLES = {"asked": "On the targets typed by hand", "held_out": "On the outputs of held-out inputs"}
@@ -28,7 +29,7 @@ def sections(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         says beyond them as ``extra``; the ``sentences`` of its bad outcomes; ``hits`` and ``misses``, pictures.
     """
     shots = Shots(report, "held_out")
-    return [_section(report, name, shots) for name in report["notes"]]
+    return [_section(report, name, shots) for name in arranged(list(report["notes"]), report["rows"])]
 
 
 def _section(report: Mapping[str, Any], name: str, shots: Shots) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from genrev.report.axes import Axis, around
 from genrev.report.columns import COLUMNS, NONE, Column, compact, percent
-from genrev.report.findings import FRAME, ordered
+from genrev.report.findings import FRAME, mark, ordered
 from genrev.report.labels import Box, gap, place, width
 
 _LETTER = 13.0
@@ -45,6 +45,7 @@ class Point:
         left: where the label begins.
         base: the line that it stands on.
         leader: SVG path from the point to a label that stands apart, or nothing.
+        hollow: whether the table marks the row.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Point:
     left: float
     base: float
     leader: str
+    hollow: bool
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,9 @@ def scatter(
             for spot, row in zip(spots, placed, strict=True)
             if row["inverter"] in FRAME
         ],
-        points=_points(placed, spots, measure, area, tolerance),
+        points=_points(rows, placed, spots, measure, area, tolerance),
         missing=[row["inverter"] for row in rows if row[measure.key] is None],
-        words="; ".join(_words(row, measure) for row in placed),
+        words="; ".join(_words(row, measure, rows) for row in placed),
     )
 
 
@@ -187,6 +189,7 @@ def _columns(axis: Axis, area: Box, edges: tuple[bool, bool]) -> list[tuple[floa
 
 
 def _points(
+    every: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
     spots: Sequence[tuple[float, float]],
     measure: Column,
@@ -204,11 +207,12 @@ def _points(
             kind=row["inverter"] if row["inverter"] in FRAME else "method",
             x=x,
             y=y,
-            words=_words(row, measure),
+            words=_words(row, measure, every),
             label=label,
             left=box.left,
             base=round(box.bottom - 0.3 * _LETTER, 2),
             leader=_leader((x, y), box, spots),
+            hollow=bool(mark(row, every)),
         )
         for row, (x, y), label, box in zip(rows, spots, labels, boxes, strict=True)
     ]
@@ -224,10 +228,12 @@ def _leader(point: tuple[float, float], box: Box, spots: Sequence[tuple[float, f
     return f"M{x},{y}L{near[0]},{near[1]}"
 
 
-def _words(row: Mapping[str, Any], measure: Column) -> str:
+def _words(row: Mapping[str, Any], measure: Column, rows: Sequence[Mapping[str, Any]]) -> str:
     value = row[measure.key]
     said = NONE if value is None else measure.write(value)
-    return f"{row['inverter']}: residual {COLUMNS[0].text(row['residual_median'])}, {measure.heading} {said}"
+    word = mark(row, rows)
+    figures = f"residual {COLUMNS[0].text(row['residual_median'])}, {measure.heading} {said}"
+    return f"{row['inverter']}: {figures}{f', {word}' if word else ''}"
 
 
 def _short(name: str) -> str:

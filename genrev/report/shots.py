@@ -22,7 +22,8 @@ class Shots:
     """
 
     def __init__(self, report: Mapping[str, Any], key: str) -> None:
-        self.part, self.captions = report[key], Captions(report["names"], key == "asked")
+        self.part = report[key]
+        self.captions = Captions(report["names"], key == "asked", report["tolerances"])
         self._outcomes, self._rows = report["outcomes"], report["training"]["rows"]
         self._low, self._high = ends(report)
         self._usual = _usual(report)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrev.report.columns import COLUMNS, LUCK, NONE, lucky
+from genrev.report.findings import MARKS, mark, order, ordered
 
 _WIDTH = 110
 """How long a line of an explanation is at most."""
@@ -21,7 +22,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         rows: each with the key ``inverter`` and those of `COLUMNS`.
 
     Returns:
-        One line of headings and one a row, without a line end after the last.
+        One line of headings and one a row, in their order, with marks at the end where there are any; without a line
+        end after the last.
 
     Example:
         >>> row = {"inverter": "real", **{column.key: None for column in COLUMNS}, "converged": 1.0}
@@ -29,9 +31,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         real|inf|inf|inf|100|%|-|-|-|-|-|-|-|-
     """
     lines = [["method", *(column.heading for column in COLUMNS)]]
-    lines += [[_plain(row["inverter"]), *(column.text(row[column.key]) for column in COLUMNS)] for row in rows]
+    found = ordered(rows)
+    lines += [[_plain(row["inverter"]), *(column.text(row[column.key]) for column in COLUMNS)] for row in found]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return "\n".join(_aligned(line, widths) for line in lines)
+    marks = ["", *(mark(row, rows) for row in found)]
+    return "\n".join(f"{_aligned(line, widths)}  {word}".rstrip() for line, word in zip(lines, marks, strict=True))
 
 
 def csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -41,18 +45,19 @@ def csv(rows: Sequence[Mapping[str, Any]]) -> str:
         rows: each with the key ``inverter`` and those of `COLUMNS`.
 
     Returns:
-        A line of keys and one a row, empty where a figure does not apply, with a line end after the last.
+        A line of keys and one a row, in the order of the table, empty where a figure does not apply; the last column
+        is the mark. With a line end after the last.
 
     Example:
         >>> row = {"inverter": "real", **{column.key: None for column in COLUMNS}, "converged": 1.0}
         >>> print(csv([row]).splitlines()[1])
-        real,,,,1.0,,,,,,,,
+        real,,,,1.0,,,,,,,,,
     """
     keys = ["inverter", *(column.key for column in COLUMNS)]
     sheet = io.StringIO()
     writer = sheets.writer(sheet, lineterminator="\n")
-    writer.writerow(keys)
-    writer.writerows([row[key] for key in keys] for row in rows)
+    writer.writerow([*keys, "mark"])
+    writer.writerows([*(row[key] for key in keys), mark(row, rows)] for row in ordered(rows))
     return sheet.getvalue()
 
 
@@ -60,13 +65,14 @@ def explanation(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say what the columns of a table mean, in words for someone who sees one for the first time.
 
     Args:
-        rows: of one table or of several, each with the keys ``inverter`` and ``converged``.
+        rows: of one table or of several, each with the keys ``inverter`` and those of `COLUMNS`.
 
     Returns:
-        A line that says how to read a figure, and one or two for each column, without a line end after the last.
+        Lines that say how to read a figure and in which order the rows stand, then one or two for each column and each
+        mark, without a line end after the last.
 
     Example:
-        >>> print(explanation([]).splitlines()[5])
+        >>> print([line for line in explanation([]).splitlines() if line.startswith("met")][0])
         met        share of the samples whose residual is within the tolerance
     """
     terms = {column.heading: column.meaning for column in COLUMNS} | {NONE: "does not apply"}
@@ -80,7 +86,9 @@ def explanation(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(
         [
             "Compare every row with real (held-out inputs, measured in the same way) and with noise (random inputs).",
+            textwrap.fill(order(rows), _WIDTH),
             *lines,
+            *(textwrap.fill(f"{word}: {meaning}", _WIDTH, subsequent_indent="  ") for word, meaning in MARKS.items()),
         ]
     )
 
