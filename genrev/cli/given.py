@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genrev.cli.steps import printable
 from genrev.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -46,7 +47,22 @@ def class_names(path: str, network: Network) -> list[str] | None:
     names = about(path).get("classes")
     if not isinstance(names, list) or network.output_shape not in ((len(names),), (1,) * (len(names) == 2)):
         return None
-    return [str(name) for name in names]
+    return [printable(str(name)) for name in names]
+
+
+def column_names(path: str, network: Network) -> list[str] | None:
+    """Return what a network's file says that the values of an input are called, None where it says nothing.
+
+    Args:
+        path: of the file.
+        network: in it.
+    """
+    from genrev.checkpoint import about
+
+    names = about(path).get("columns")
+    if not isinstance(names, list) or network.space.shape != (len(names),):
+        return None
+    return [printable(str(name)) for name in names]
 
 
 def load_inverters(paths: Sequence[str], network: Network) -> dict[str, Inverter]:
@@ -158,4 +174,6 @@ def about_data(data: str, split: int, splits: Splits) -> dict[str, Any]:
         split: which cut.
         splits: the parts.
     """
-    return {"data": data, "split": split, "inputs": len(splits.train), "classes": list(splits.train.names)}
+    train = splits.train
+    columns = {"columns": list(train.columns)} if train.columns else {}
+    return {"data": data, "split": split, "inputs": len(train), "classes": list(train.names), **columns}

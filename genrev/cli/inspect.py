@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrev.cli.options import TheFile
-from genrev.cli.steps import tell
+from genrev.cli.steps import printable, tell
 from genrev.errors import FileError
 
 _WIDTH = 13
@@ -32,7 +32,7 @@ class Inspect:
             FileError: it is missing, damaged or foreign.
         """
         for term, text in _gather(self.file):
-            tell(_printable(f"{term:<{_WIDTH}}{text}"))
+            tell(printable(f"{term:<{_WIDTH}}{text}"))
 
 
 def _gather(path: str) -> list[tuple[str, str]]:
@@ -51,11 +51,6 @@ def _gather(path: str) -> list[tuple[str, str]]:
         raise FileError(
             f"expected a file that genrev.save wrote, got {path!r} whose header lacks its parts; save it again"
         ) from cause
-
-
-def _printable(text: str) -> str:
-    """Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _lines(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
