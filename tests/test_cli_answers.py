@@ -6,6 +6,8 @@ import csv
 import io
 import math
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -261,9 +263,6 @@ def test_the_typeface_has_the_signs_that_are_written(sign):
 
 
 def test_a_picture_needs_no_matplotlib():
-    import subprocess
-    import sys
-
     code = "import sys, genrev.cli.sheet; genrev.cli.sheet.font(11); sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

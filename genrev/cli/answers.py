@@ -152,6 +152,22 @@ def number(value: float) -> str:
     return f"{value:.4g}" if value == 0 or 1e-3 <= size < 1e4 else compact(value)
 
 
+def bounds(low: float, high: float) -> str:
+    """Write the bounds of a value, nothing where it has none.
+
+    Args:
+        low: the least; -inf where there is none.
+        high: the greatest; inf where there is none.
+
+    Example:
+        >>> bounds(4.3, 7.9), bounds(0.0, math.inf)
+        ('4.3 to 7.9', 'from 0')
+    """
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{number(low)} to {number(high)}"
+    return f"from {number(low)}" if math.isfinite(low) else f"up to {number(high)}" if math.isfinite(high) else ""
+
+
 def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:

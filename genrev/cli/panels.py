@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from genrev.cli.answers import number
+from genrev.cli.answers import bounds, number
 from genrev.cli.typeface import cut, font
 from genrev.report.pictures import pixels
 from genrev.space import InputSpace
@@ -83,9 +83,9 @@ class Named:
 
     def __init__(self, x: np.ndarray, space: InputSpace, names: Sequence[str]) -> None:
         self.low, self.high = _ends(x, space)
-        ranges = (_range(*ends) for ends in zip(space.low.tolist(), space.high.tolist(), strict=True))
-        self._beside = [(cut(name, font(11), _NAME), bounds) for name, bounds in zip(names, ranges, strict=True)]
-        widths = (max(font(11).getlength(name), font(9).getlength(bounds)) for name, bounds in self._beside)
+        ranges = (bounds(*ends) for ends in zip(space.low.tolist(), space.high.tolist(), strict=True))
+        self._beside = [(cut(name, font(11), _NAME), ends) for name, ends in zip(names, ranges, strict=True)]
+        widths = (max(font(11).getlength(name), font(9).getlength(ends)) for name, ends in self._beside)
         self.margin = math.ceil(max(widths)) + 20
         self.height = _STEP * len(names) - (_STEP - _LEVEL - _THICK)
 
@@ -98,9 +98,9 @@ class Named:
             top: likewise.
         """
         draw = ImageDraw.Draw(page)
-        for place, (name, bounds) in enumerate(self._beside):
+        for place, (name, ends) in enumerate(self._beside):
             draw.text((left, top + _STEP * place), name, "black", font(11))
-            draw.text((left, top + _STEP * place + 14), bounds, DIM, font(9))
+            draw.text((left, top + _STEP * place + 14), ends, DIM, font(9))
 
     def paint(self, page: Image.Image, x: np.ndarray, left: int, top: int) -> None:
         """Put an input on a page.
@@ -150,10 +150,3 @@ def _ends(x: np.ndarray, space: InputSpace) -> tuple[np.ndarray, np.ndarray]:
         least, greatest = np.minimum(least, 0.0), np.maximum(greatest, 0.0)
     low, high = space.low.numpy(), space.high.numpy()
     return np.where(np.isfinite(low), low, least), np.where(np.isfinite(high), high, greatest)
-
-
-def _range(low: float, high: float) -> str:
-    """Return the bounds of one value in words, empty where it has none."""
-    if math.isfinite(low) and math.isfinite(high):
-        return f"{number(low)} to {number(high)}"
-    return f"from {number(low)}" if math.isfinite(low) else f"up to {number(high)}" if math.isfinite(high) else ""
