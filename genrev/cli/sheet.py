@@ -58,7 +58,7 @@ def sheet(found: Inversion, space: InputSpace, names: Sequence[str] | None, colu
 
 
 def caption(said: str, outcome: Outcome, residual: float) -> tuple[str, str]:
-    """Return what stands below an input, and in which colour: what the network says of it, and how the search ended.
+    r"""Return what stands below an input, and in which colour: what the network says of it, and how the search ended.
 
     Args:
         said: the outputs.
