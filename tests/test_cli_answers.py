@@ -18,12 +18,14 @@ from genrev import Inversion, Network, load, save
 from genrev.checkpoint import about
 from genrev.cli import main
 from genrev.cli.answers import advice, answer_lines, number, outcome_lines
+from genrev.cli.asked import parse_class
 from genrev.cli.formats import FORMATS, table
 from genrev.cli.invert import _ENDINGS, Invert
 from genrev.cli.options import options_of
 from genrev.cli.panels import SIDE
 from genrev.cli.sheet import sheet
 from genrev.cli.typeface import cut, folded, font
+from genrev.errors import ArgumentError
 from genrev.inverter import Outcome
 from genrev.inverters import INVERTERS, build
 from genrev.space import InputSpace
@@ -129,7 +131,8 @@ def test_inputs_of_many_values_are_not_printed():
 def test_what_is_left_out_of_the_words_is_counted():
     lines = list(answer_lines(answered(np.ones((2, 20, 3))), None, None))
     assert "and the inputs of 8 more, which --out FILE.csv writes" in lines
-    assert lines[-1] == "and 24 more"
+    assert lines[-1] == "and 24 more, of 2 targets with 20 samples each"
+    assert len(list(answer_lines(answered(np.ones((5000, 1, 3))), None, None))) < 200
     assert max(map(len, lines)) < 120
 
 
@@ -185,6 +188,17 @@ def test_a_start_for_a_method_that_does_not_begin_there_is_refused_before_anythi
     local = [name for name, kind in INVERTERS.items() if kind.traits.uses_start]
     assert f"stays near --start ({' or '.join(local)}), got {method}" in said
     assert "Inverter" not in said
+
+
+def test_a_class_that_is_not_there_is_not_taken_for_one_that_looks_like_it():
+    network = Network.from_weights([np.ones((10, 3))], [np.zeros(10)], activation="softmax", space=SPACE)
+    digits = [str(digit) for digit in range(10)]
+    for word in ["12", "-1", "+3", "99"]:
+        with pytest.raises(ArgumentError, match="choose one of them") as caught:
+            parse_class(word, 0.9, network, digits)
+        assert ", ".join(digits) in str(caught.value)
+    with pytest.raises(ArgumentError, match="did you mean 'seven'"):
+        parse_class("sevn", 0.9, network, [*digits[:9], "seven"])
 
 
 # Pictures.

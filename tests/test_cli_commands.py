@@ -160,6 +160,13 @@ def test_chance_is_the_share_of_the_commonest_class_and_two_standard_errors(shar
     assert is_chance(1.0, alone)
 
 
+def test_help_names_every_method_that_can_be_trained_and_how_to_train_a_network(capsys):
+    said = ran(capsys, "train", "--help")
+    assert all(name in said for name, kind in INVERTERS.items() if kind.traits.learns)
+    assert "genrev train classifier" in said
+    assert "train METHOD" in ran(capsys, "--help")
+
+
 def test_a_word_that_is_nearly_classifier_is_taken_for_no_method(capsys):
     assert "got 'clasifier'; did you mean 'classifier'?" in refused(capsys, "train", "clasifier", "--data", "xo")
 

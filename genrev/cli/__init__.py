@@ -38,7 +38,6 @@ COMMANDS: dict[str, type[Command]] = {
 _ABOUT = "Which inputs make a trained network give this output, and which of them look real?"
 _EXAMPLES = """
 For example, of a table whose last column is the label:
-
   genrev train classifier --data csv:mine.csv --out net.safetensors
   genrev train cvae --network net.safetensors --data csv:mine.csv --out cvae.safetensors
   genrev invert net.safetensors --inverter cvae.safetensors --class NAME --out x.png

@@ -72,9 +72,9 @@ def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequenc
     digits = digits_for(found.tolerance)
     shown = 0
     for place in range(batch):
-        yield f"asked for {outputs(found.target[place], found.target[place], names, 3)}"
         if shown >= _LINES:
-            continue
+            break
+        yield f"asked for {outputs(found.target[place], found.target[place], names, 3)}"
         table = [("sample", "the network says", "residual", "outcome")]
         count = min(samples, _LINES - shown)
         for sample in range(count):
@@ -89,7 +89,7 @@ def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequenc
         shown += count
     total = batch * samples
     if total > shown:
-        yield f"and {total - shown} more"
+        yield f"and {total - shown} more, of {batch} targets with {samples} samples each"
 
 
 def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:

@@ -86,8 +86,8 @@ def _place(word: str, classes: int, names: Sequence[str] | None) -> int:
     if word.isascii() and word.isdecimal() and int(word) < classes:
         return int(word)
     known = ", ".join(names) if names is not None else f"0 to {classes - 1}"
-    # No number is nearer to another for looking like it.
-    hint = (not word.isdecimal() and nearest(word, names or [])) or "; choose one of them"
+    # No number is meant by another for looking like it.
+    hint = ("" if word.lstrip("+-").isdecimal() else nearest(word, names or [])) or "; choose one of them"
     raise ArgumentError(f"expected a class of the network ({known}), got {word!r}{hint}")
 
 
