@@ -42,14 +42,14 @@ def say(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything.
+    r"""Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything.
 
     Args:
         text: from a file.
 
     Example:
-        >>> printable("bell " + chr(7))
-        'bell \\x07'
+        >>> print(printable("bell " + chr(7)))
+        bell \x07
     """
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
