@@ -12,6 +12,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 install: $(VENV)/installed
+	@echo "genrev is installed. Have a network draw eight Xs, into x.png:"
+	@echo "  $(BIN)/genrev invert checkpoints/xo.safetensors --inverter checkpoints/xo-cvae.safetensors \\"
+	@echo "      --target 0.99 0.01 --samples 8 --out x.png"
+	@echo "Or see all methods at it, in a few minutes: make demo. Your own data: $(BIN)/genrev --help"
 
 demo: $(VENV)/installed
 	$(BIN)/genrev demo

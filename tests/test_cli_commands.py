@@ -18,8 +18,8 @@ from genrev import Comparison, InputSpace, Network, NewtonInverter, Refined, bui
 from genrev.checkpoint import about
 from genrev.cli import COMMANDS, main
 from genrev.cli.options import command_line, options_of, settings
-from genrev.cli.train_classifier import TrainClassifier
-from genrev.data import load_splits
+from genrev.cli.train_classifier import TrainClassifier, is_chance
+from genrev.data import Dataset, load_splits
 from genrev.errors import ArgumentError
 from genrev.inverters import INVERTERS
 
@@ -132,6 +132,48 @@ def test_every_method_that_learns_is_trained_and_saved(network, capsys):
             assert type(found) is kind
             assert found.fitted
             assert about(f"{method}.safetensors")["data"] == "npz:own.npz"
+
+
+def test_what_is_trained_says_where_every_example_goes(network, capsys):
+    parts = load_splits("npz:own.npz")
+    counts = [len(part) for part in (parts.train, parts.judge, parts.targets, parts.reference)]
+    assert sum(counts) == 240
+    said = ran(capsys, "train", "retrieval", "--network", "net.safetensors", "--data", "npz:own.npz", "--out", "r.s")
+    assert "240 examples in npz:own.npz: {} to learn from, {} for the judge".format(*counts) in said
+    assert f"{counts[2] + counts[3]} held out ({counts[2]} to ask for, {counts[3]} to compare with)" in said
+
+
+def test_a_network_that_learned_nothing_is_said_to_be_no_better_than_a_guess(capsys):
+    boxes()
+    line = ["train", "classifier", "--data", "npz:own.npz", "--epochs", "5", "--out", "net.safetensors"]
+    assert "no better than one class named each time" in ran(capsys, *line, "--rate", "1e-9")
+    os.remove("net.safetensors")
+    assert "no better" not in ran(capsys, *line)
+
+
+@pytest.mark.parametrize(("share", "guessed"), [(0.5, True), (0.59, True), (0.61, False), (0.1, True), (1.0, False)])
+def test_chance_is_the_share_of_the_commonest_class_and_two_standard_errors(share, guessed):
+    # Of 100 fair guesses 50 are right, give or take 5.
+    data = Dataset(torch.zeros(100, 1, dtype=torch.float32), torch.arange(100) % 2, ("a", "b"))
+    assert is_chance(share, data) is guessed
+    alone = Dataset(torch.zeros(9, 1, dtype=torch.float32), torch.zeros(9).long(), ("a", "b"))
+    assert is_chance(1.0, alone)
+
+
+def test_help_names_every_method_that_can_be_trained_and_how_to_train_a_network(capsys):
+    said = ran(capsys, "train", "--help")
+    assert all(name in said for name, kind in INVERTERS.items() if kind.traits.learns)
+    assert "genrev train classifier" in said
+    assert "train METHOD" in ran(capsys, "--help")
+
+
+def test_a_word_that_is_nearly_classifier_is_taken_for_no_method(capsys):
+    assert "got 'clasifier'; did you mean 'classifier'?" in refused(capsys, "train", "clasifier", "--data", "xo")
+
+
+def test_what_is_missing_is_named(capsys):
+    said = refused(capsys, "train", "--out", "x.safetensors")
+    assert "expected METHOD, --network FILE, --data DATA, got none; see genrev train --help" in said
 
 
 def test_a_method_that_does_not_learn_is_not_trained(network, capsys):
@@ -281,7 +323,7 @@ def test_the_picture_shows_every_sample_whatever_the_input(shape, capsys):
     save(network, "net.safetensors")
     ran(capsys, "invert", "net.safetensors", "--target", "0.6", "0.6", "--samples", "2", "--out", "x.png")
     with Image.open("x.png") as picture:
-        assert picture.width > picture.height
+        assert picture.width > 2 * 160
         assert len(picture.convert("L").getcolors()) > 4
 
 
@@ -296,11 +338,11 @@ def test_the_picture_shows_every_sample_whatever_the_input(shape, capsys):
         (["--target", "any", "any"], "at least one output"),
         (["--target", "none.npy"], "none.npy"),
         (["--class", "c"], "expected a class of the network (a, b), got 'c'"),
-        (["--class", "2"], "got '2'"),
+        (["--class", "2"], "expected a class of the network (a, b), got '2'; choose one of them"),
         (["--class", "-1"], "got '-1'"),
         (["--class", "a", "--confidence", "1.2"], "--confidence from 0 to 1"),
         (["--class", "a", "--samples", "0"], "samples"),
-        (["--class", "a", "--out", "x.jpg"], "to end in .png or .npz"),
+        (["--class", "a", "--out", "x.jpg"], "to end in .png or .npz or .csv"),
         (["--class", "a", "--out", "no/x.png"], "got no folder"),
         (["--class", "a", "--method", "cvae"], "expected a fitted cvae, got none; give its file with --inverter"),
         (["--class", "a", "--method", "nwton"], "did you mean 'newton'?"),
@@ -408,6 +450,41 @@ def test_inspect_tells_what_is_in_a_file_and_how_it_was_made(network, capsys):
     assert "note         by hand" in said
 
 
+def test_inspect_says_of_several_files_what_is_in_each(network, capsys):
+    save(build("newton", network), "newton.safetensors")
+    said = ran(capsys, "inspect", "net.safetensors", "newton.safetensors")
+    blocks = [block.splitlines() for block in said.split("\n\n")]
+    assert [block[0].split()[1] for block in blocks] == ["net.safetensors,", "newton.safetensors,"]
+    # Of an inverter, what is said of its network stands further in.
+    assert [line for line in blocks[0] if line.startswith("module")]
+    assert [line for line in blocks[1] if line.startswith("  module")]
+    terms = [line[:13].rstrip() for line in blocks[1]]
+    assert len(set(terms)) == len(terms)
+    assert "net.safetensors" not in refused(capsys, "inspect", "net.safetensors", "none.safetensors")
+    assert "expected the files to look into, got none" in refused(capsys, "inspect")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "size", "said"),
+    [
+        (0.0, 1.0, 3, "0 to 1"),
+        (-np.inf, np.inf, 3, "any number"),
+        ([0, 1, 2], [1, np.inf, 700], 3, "x0 0 to 1, x1 from 1, x2 2 to 700"),
+        (list(range(20)), 30.0, 20, "of each value its own, in all 0 to 30"),
+    ],
+)
+def test_inspect_says_from_where_to_where_inputs_go(low, high, size, said, capsys):
+    space = InputSpace((size,), *(torch.tensor(bound, dtype=torch.float64) for bound in (low, high)))
+    save(Network.from_weights([np.ones((2, size))], [np.zeros(2)], space=space), "net.safetensors")
+    assert f"range        {said}\n" in ran(capsys, "inspect", "net.safetensors")
+
+
+@pytest.mark.parametrize("line", [["inspect"], ["invert", "--target", "1", "1"]])
+def test_arrays_in_the_place_of_a_network_are_sent_to_import(line, capsys):
+    np.savez("w.npz", W1=np.ones((2, 3)), b1=np.ones(2))
+    assert "genrev import w.npz --out" in refused(capsys, line[0], "w.npz", *line[1:])
+
+
 def test_inspect_reads_an_inverter_of_somebody_s_own_module(capsys):
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
     inverter = build("retrieval", Network(module, space=InputSpace((3,)))).fit(torch.rand(5, 3))
@@ -438,8 +515,12 @@ def test_every_command_says_what_it_does_and_what_each_option_is_for(name, capsy
     assert all(option in said for option in options_of(COMMANDS[name]))
 
 
+def test_a_shell_that_has_no_script_is_told_which_have(capsys):
+    assert "expected a shell of bash or zsh, got 'fish'" in refused(capsys, "completion", "fish")
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_commands_and_options(capsys):
+def test_bash_completes_commands_options_and_methods(capsys):
     script = ran(capsys, "completion", "bash")
     Path("complete.sh").write_text(script)
     ask = (
@@ -455,3 +536,8 @@ def test_bash_completes_commands_and_options(capsys):
     assert offered("genrev inv") == ["invert"]
     assert set(offered("genrev train c")) == {"classifier", "cvae"}
     assert offered("genrev invert net.safetensors --conf") == ["--confidence"]
+    assert offered("genrev invert net.safetensors --method cv") == ["cvae", "cvae+newton"]
+    assert offered("genrev compare --methods gra") == ["gradient"]
+    # Where it offers nothing of its own, bash offers files.
+    assert offered("genrev inspect net") == []
+    assert "complete -o default -F" in script

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,13 @@ COMMANDS: dict[str, type[Command]] = {
 """Every command by name. Adding one means its file and its line here."""
 
 _ABOUT = "Which inputs make a trained network give this output, and which of them look real?"
+_EXAMPLES = """
+For example, of a table whose last column is the label:
+  genrev train classifier --data csv:mine.csv --out net.safetensors
+  genrev train cvae --network net.safetensors --data csv:mine.csv --out cvae.safetensors
+  genrev invert net.safetensors --inverter cvae.safetensors --class NAME --out x.png
+
+See genrev COMMAND --help for the options of a command."""
 _HELP = ("-h", "--help")
 
 
@@ -116,13 +124,19 @@ def _parse(argv: list[str]) -> Command | None:
     try:
         with contextlib.redirect_stderr(said):
             if not name:
-                about = f"{_ABOUT} Version {__version__}."
-                table: dict[str, Callable[..., Command]] = dict(COMMANDS)
+                about = f"{_ABOUT} Version {__version__}.\n{_EXAMPLES}"
+                # It takes a word more, which the list would not show.
+                table: dict[str, Callable[..., Command]] = {
+                    "train METHOD" if name == "train" else name: kind for name, kind in COMMANDS.items()
+                }
                 return tyro.extras.subcommand_cli_from_dict(table, prog="genrev", description=about, args=argv)
             return tyro.cli(COMMANDS[name], prog=f"genrev {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if not stop.code:
             return None
+        missing = _missing(said.getvalue())
+        if missing:
+            raise ArgumentError(f"expected {', '.join(missing)}, got none; see genrev {name} --help") from None
         reason = _sentence(said.getvalue())
         raise ArgumentError(f"expected options with a value each, got '{reason}'; see genrev {name} --help") from None
 
@@ -133,10 +147,20 @@ def _name(argv: list[str]) -> str:
         return ""
     for words in (2, 1):
         if " ".join(argv[:words]) in COMMANDS:
+            if words == 1:
+                _check_second(argv[:2])
             return " ".join(argv[:words])
     name = argv[0] if argv else ""
     got = f"got {name!r}{nearest(name, COMMANDS)}" if argv else "got none; see genrev --help"
     raise ArgumentError(f"expected a command ({', '.join(COMMANDS)}), {got}")
+
+
+def _check_second(words: list[str]) -> None:
+    """Refuse a second word of a command that is nearly one of its own, as clasifier of train."""
+    below = [name.split()[1] for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    hint = nearest(words[1], below) if len(words) > 1 else ""
+    if hint:
+        raise ArgumentError(f"expected {words[0]} {' or '.join([*below, 'METHOD'])}, got {words[1]!r}{hint}")
 
 
 def _check_options(name: str, words: list[str]) -> None:
@@ -150,6 +174,22 @@ def _check_options(name: str, words: list[str]) -> None:
             raise ArgumentError(
                 f"expected an option of {name} ({', '.join(options)}), got {option!r}{nearest(option, options)}"
             )
+
+
+def _missing(box: str) -> list[str]:
+    """Return what is required and missing, by an error box of tyro; nothing where it speaks of something else."""
+    # The frame is of spaces where the terminal can't show another, and a rule ends the list.
+    lines = iter(box.replace("│", " ").splitlines())
+    heading = next((line for line in lines if "Missing from" in line), None)
+    if heading is None:
+        return []
+    listed = itertools.takewhile(lambda line: line.strip(" ─-"), lines)
+    # Each stands four further in than the heading, and its description further still.
+    return [line.strip() for line in listed if _indent(line) == _indent(heading) + 4]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _sentence(box: str) -> str:

@@ -1,4 +1,4 @@
-"""What was asked and what was found, typed and in words: targets, classes, outputs, how a search ended."""
+"""What was found, in words for a terminal: outputs, inputs of a few values, how each search ended and what helps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from genrev.errors import ArgumentError, nearest
 from genrev.inverter import Inversion, Outcome
-from genrev.network import Network
-from genrev.numpy_files import read_npy
 from genrev.report.columns import compact
 
-_FREE = ("any", "nan")
+_FEW, _LINES, _ACROSS = 4, 16, 8
+"""Up to how many outputs are written out, how many answers, and how many of them beside one another."""
 
-_FEW, _LINES = 4, 16
-"""Up to how many outputs are written out, and how many answers."""
+SHORT = 16
+"""Up to how many values of an input are written out, each with its name."""
 
 ENDS = {
     Outcome.CONVERGED: "met to {}",
@@ -29,122 +27,145 @@ ENDS = {
 }
 """How a search ended, in words that fit below a picture."""
 
-
-def parse_target(words: Sequence[str], network: Network) -> Tensor:
-    """Return the target that was typed, ``(batch, *output_shape)``.
-
-    Args:
-        words: a number for each output, "any" where any value will do; or the path of one .npy file of targets.
-        network: that is asked.
-
-    Raises:
-        ArgumentError: a word is no number, or there are too few or too many.
-        FileError: the file can't be read.
-
-    Example:
-        >>> from genrev import InputSpace
-        >>> network = Network(torch.nn.Linear(3, 2), space=InputSpace((3,)))
-        >>> parse_target(["0.5", "any"], network).tolist()
-        [[0.5, nan]]
-    """
-    if len(words) == 1 and words[0].endswith(".npy"):
-        return torch.from_numpy(read_npy(words[0]))
-    values = [_number(word) for word in words]
-    count = math.prod(network.output_shape)
-    if len(values) != count:
-        raise ArgumentError(
-            f"expected {count} values for --target, one for each output, got {len(values)}; write any where any value "
-            "will do"
-        )
-    return torch.tensor(values, dtype=torch.float64).reshape(1, *network.output_shape)
+_ADVICE = {
+    Outcome.CONVERGED: "The output is within tolerance of the target.",
+    Outcome.MISSED: "This one-shot method came out above tolerance: refine it with --method {method}+newton{more}.",
+    Outcome.STALLED: "The solver got no closer from where it began: try more --samples or another --seed, begin "
+    "elsewhere with --start FILE.npy, or let a method that learns propose, as in --method cvae+newton; where nothing "
+    "helps, the network may be unable to give the target: ask for a less extreme --target or --confidence.",
+    Outcome.LIMIT: "The steps ran out before the tolerance was met: allow more, as in --set newton.steps=200, or use "
+    "--method newton.",
+    Outcome.DIVERGED: "The result is not finite: check the network's weights and the scale of its inputs, or give the "
+    "inputs bounds (genrev import has --low and --high).",
+    Outcome.UNREACHABLE: "No input of the network's range can give this target, by a sound bound on its outputs: ask "
+    "for a less extreme --target or --confidence.",
+}
+"""What each outcome means and what helps, in the options of the shell; `Outcome.sentence` says it for Python."""
 
 
-def parse_class(word: str, confidence: float, network: Network, names: Sequence[str] | None) -> Tensor:
-    """Return the target that asks for the probability of one class alone, ``(1, *output_shape)``.
+def advice(outcome: Outcome, method: str, *, stochastic: bool) -> str:
+    """Return what an outcome means, and which options may help.
 
     Args:
-        word: the class: its name, or its number from 0.
-        confidence: the probability, in [0, 1].
-        network: that is asked.
-        names: of the classes, where they are known.
-
-    Raises:
-        ArgumentError: there is no such class, or the outputs are no probabilities.
+        outcome: how a search ended.
+        method: that searched, by name.
+        stochastic: whether its samples differ.
 
     Example:
-        >>> from genrev import InputSpace
-        >>> network = Network(torch.nn.Linear(3, 2), space=InputSpace((3,))).with_softmax()
-        >>> parse_class("O", 0.9, network, ["X", "O"]).tolist()
-        [[nan, 0.9]]
+        >>> advice(Outcome.MISSED, "pinv", stochastic=False)
+        'This one-shot method came out above tolerance: refine it with --method pinv+newton.'
     """
-    if network.outputs == "values" or len(network.output_shape) != 1:
-        raise ArgumentError(
-            f"expected a network of probabilities for --class, got one whose outputs are {network.outputs} of shape "
-            f"{network.output_shape}; give the outputs themselves with --target"
-        )
-    single = network.output_shape == (1,)
-    classes = 2 if single else network.output_shape[0]
-    place = _place(word, classes, names)
-    if not 0 <= confidence <= 1:
-        raise ArgumentError(f"expected --confidence from 0 to 1, got {confidence:g}; 0.99 will do")
-    if single:
-        # One output tells two classes apart: it is the probability of the second.
-        return torch.tensor([[confidence if place else 1 - confidence]], dtype=torch.float64)
-    target = torch.full((1, classes), math.nan, dtype=torch.float64)
-    target[0, place] = confidence
-    return target
+    # Of the best of several draws it is the method drawn from that has a name.
+    name, more = method.split()[-1], ", or draw more with --samples" if stochastic else ""
+    return _ADVICE[outcome].format(method=name, more=more)
 
 
-def _place(word: str, classes: int, names: Sequence[str] | None) -> int:
-    if names is not None and word in names:
-        return list(names).index(word)
-    if word.isascii() and word.isdecimal() and int(word) < classes:
-        return int(word)
-    known = ", ".join(names) if names is not None else f"0 to {classes - 1}"
-    hint = nearest(word, names or []) or "; choose one of them"
-    raise ArgumentError(f"expected a class of the network ({known}), got {word!r}{hint}")
-
-
-def _number(word: str) -> float:
-    if word.lower() in _FREE:
-        return math.nan
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.inf
-    if not math.isfinite(value):
-        raise ArgumentError(f"expected numbers for --target, or any, got {word!r}; write them as in 0.99 0.01")
-    return value
-
-
-def answer_lines(found: Inversion, names: Sequence[str] | None) -> Iterator[str]:
-    """Return what was asked, what was reached, and what each outcome means and advises, a line each.
+def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequence[str] | None) -> Iterator[str]:
+    """Return what was asked, what was reached, and the inputs themselves where they are short, a line each.
 
     Args:
         found: by any inverter.
         names: of the outputs, where they are known.
+        columns: names of the values of an input, where they are known.
     """
     batch, samples = found.residual.shape
     digits = digits_for(found.tolerance)
     shown = 0
     for place in range(batch):
-        yield f"asked for {outputs(found.target[place], found.target[place], names, 3)}"
         if shown >= _LINES:
-            continue
+            break
+        yield f"asked for {outputs(found.target[place], found.target[place], names, 3)}"
         table = [("sample", "the network says", "residual", "outcome")]
-        for sample in range(min(samples, _LINES - shown)):
+        count = min(samples, _LINES - shown)
+        for sample in range(count):
             said = outputs(found.y[place, sample], found.target[place], names, digits)
             outcome = Outcome(int(found.outcome[place, sample]))
             table.append((str(sample + 1), said, short(float(found.residual[place, sample])), outcome.name))
-            shown += 1
         yield from _aligned(table)
+        if is_short(found):
+            yield from _inputs(found.x[place, : min(count, _ACROSS)], columns)
+            if count > _ACROSS:
+                yield f"and the inputs of {count - _ACROSS} more, which --out FILE.csv writes"
+        shown += count
     total = batch * samples
     if total > shown:
-        yield f"and {total - shown} more"
-    counts = found.outcomes()
+        yield f"and {total - shown} more, of {batch} targets with {samples} samples each"
+
+
+def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:
+    """Return what each outcome means and which options may help, a line each.
+
+    Args:
+        found: by the method.
+        method: by name.
+        stochastic: whether its samples differ.
+    """
+    counts, total = found.outcomes(), found.residual.numel()
     for outcome, count in counts.items():
         share = f" ({count} of {total})" if len(counts) > 1 else ""
-        yield f"{outcome.name}{share}: {outcome.sentence}"
+        yield f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
+
+
+def is_short(found: Inversion) -> bool:
+    """Return whether inputs are lists of so few values that each can be written out.
+
+    Args:
+        found: by any inverter.
+    """
+    return found.x.ndim == 3 and found.x.shape[-1] <= SHORT
+
+
+def _inputs(x: Tensor, columns: Sequence[str] | None) -> Iterator[str]:
+    """Return the values of some samples, ``(samples, values)``, a line each value."""
+    heading = ("input", *(f"sample {sample + 1}" for sample in range(len(x))))
+    rows = zip(column_titles(columns, x.shape[1]), x.T.tolist(), strict=True)
+    yield from _aligned([heading, *((name, *map(number, values)) for name, values in rows)])
+
+
+def column_titles(columns: Sequence[str] | None, count: int) -> list[str]:
+    """Return what the values of an input are called: by their names, else x0, x1 and so on.
+
+    Args:
+        columns: their names, where they are known.
+        count: how many there are.
+
+    Example:
+        >>> column_titles(None, 2)
+        ['x0', 'x1']
+    """
+    return list(columns) if columns is not None else [f"x{place}" for place in range(count)]
+
+
+def number(value: float) -> str:
+    """Write a value of an input in four digits, without an exponent up to a million.
+
+    Args:
+        value: any float.
+
+    Example:
+        >>> [number(value) for value in (5.0999999, 1278.52, 48213.7, 0.00123456, -1e-9)]
+        ['5.1', '1279', '48214', '0.001235', '-1e-9']
+    """
+    size = abs(value)
+    if 1e4 <= size < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if value == 0 or 1e-3 <= size < 1e4 else compact(value)
+
+
+def bounds(low: float, high: float) -> str:
+    """Write the bounds of a value, nothing where it has none.
+
+    Args:
+        low: the least; -inf where there is none.
+        high: the greatest; inf where there is none.
+
+    Example:
+        >>> bounds(4.3, 7.9), bounds(0.0, math.inf)
+        ('4.3 to 7.9', 'from 0')
+    """
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{number(low)} to {number(high)}"
+    return f"from {number(low)}" if math.isfinite(low) else f"up to {number(high)}" if math.isfinite(high) else ""
 
 
 def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from genrev.cli.given import about_data, check_split, load_inverters, load_network, read_splits
+from genrev.cli.given import about_data, check_split, load_inverters, load_network, parts_line, read_splits
 from genrev.cli.options import (
     Data,
     Files,
@@ -106,7 +106,7 @@ class Compare(Shown):
         kind = self.data.partition(":")[0]
         if network is None:
             check_standard(kind)
-        say(f"{self.data}: {len(splits.train)} inputs to learn from")
+        say(parts_line(self.data, splits))
         command = command_line("compare", self)
         if network is None:
             network = train_standard(kind, splits, seed=self.seed)

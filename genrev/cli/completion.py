@@ -4,40 +4,67 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, Literal, Union
 
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from genrev.errors import ArgumentError
+
+_SHELLS = ("bash", "zsh")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """Print a script that has a shell complete commands and options: source <(genrev completion bash).
+    """Print a script that has a shell complete commands, options and methods: source <(genrev completion bash).
 
     Args:
         shell: "bash" or "zsh".
     """
 
-    shell: Positional[Annotated[Literal["bash", "zsh"], arg(metavar="SHELL")]]
+    shell: Positional[Annotated[str, arg(metavar="SHELL")]]
 
     def run(self) -> None:
-        """Print the script."""
+        """Print the script.
+
+        Raises:
+            ArgumentError: there is none for such a shell.
+        """
+        if self.shell not in _SHELLS:
+            raise ArgumentError(
+                f"expected a shell of {' or '.join(_SHELLS)}, got {self.shell!r}; work in one of them, or look options "
+                "up with genrev COMMAND --help"
+            )
         import tyro
 
         from genrev.cli import COMMANDS
         from genrev.inverters import INVERTERS
 
         learners = [name for name, kind in INVERTERS.items() if kind.traits.learns]
+        refined = [f"{name}+newton" for name, kind in INVERTERS.items() if not kind.traits.uses_start]
+        methods = (*INVERTERS, *refined)
+        commands = {**COMMANDS, "invert": _offering(COMMANDS["invert"], "method", methods)}
+        commands["compare"] = _offering(COMMANDS["compare"], "methods", methods)
         script = io.StringIO()
         with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
             tyro.extras.subcommand_cli_from_dict(
-                _tree(COMMANDS, learners),
+                _tree(commands, learners),
                 prog="genrev",
                 args=["--tyro-print-completion", self.shell],
                 config=(FlagCreatePairsOff, OmitSubcommandPrefixes),
             )
-        print(script.getvalue(), end="")
+        # Where it has nothing to offer, bash offers files: for what stands without an option.
+        print(script.getvalue().replace("complete -F ", "complete -o default -F "), end="")
+
+
+def _offering(command: type[Any], option: str, words: Sequence[str]) -> type[Any]:
+    """Return a command of which one option takes some words alone, which the shell then offers."""
+    hint: Any = Literal[tuple(words)]
+    offered = (option, hint, field(default=words[0], kw_only=True))
+    return make_dataclass(
+        command.__name__, [offered], bases=(command,), frozen=True, namespace={"__doc__": command.__doc__}
+    )
 
 
 def _tree(commands: Mapping[str, type[Any]], learners: list[str]) -> dict[str, Callable[..., Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from genrev.cli.steps import printable
 from genrev.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -20,18 +22,35 @@ def load_network(path: str) -> Network:
         path: of a file that genrev saved.
 
     Raises:
-        ArgumentError: the file holds something else.
+        ArgumentError: the file holds something else, such as plain arrays.
         FileError: it is missing, damaged or foreign.
     """
     from genrev.checkpoint import load
     from genrev.network import Network
 
+    expect_saved(path)
     network = load(path)
     if not isinstance(network, Network):
         raise ArgumentError(
             f"expected a network in {path}, got a {type(network).__name__}; give the file of its network"
         )
     return network
+
+
+def expect_saved(path: str) -> None:
+    """Refuse arrays in the place of what genrev saved: they can become a network.
+
+    Args:
+        path: of a file.
+
+    Raises:
+        ArgumentError: it is an .npz file.
+    """
+    if path.lower().endswith(".npz") and os.path.isfile(path):
+        raise ArgumentError(
+            f"expected a file that genrev saved, got the arrays in {path}; where they are weights, make a network of "
+            f"them first: genrev import {path} --out net.safetensors"
+        )
 
 
 def class_names(path: str, network: Network) -> list[str] | None:
@@ -46,7 +65,22 @@ def class_names(path: str, network: Network) -> list[str] | None:
     names = about(path).get("classes")
     if not isinstance(names, list) or network.output_shape not in ((len(names),), (1,) * (len(names) == 2)):
         return None
-    return [str(name) for name in names]
+    return [printable(str(name)) for name in names]
+
+
+def column_names(path: str, network: Network) -> list[str] | None:
+    """Return what a network's file says that the values of an input are called, None where it says nothing.
+
+    Args:
+        path: of the file.
+        network: in it.
+    """
+    from genrev.checkpoint import about
+
+    names = about(path).get("columns")
+    if not isinstance(names, list) or network.space.shape != (len(names),):
+        return None
+    return [printable(str(name)) for name in names]
 
 
 def load_inverters(paths: Sequence[str], network: Network) -> dict[str, Inverter]:
@@ -117,6 +151,22 @@ def read_splits(data: str, split: int, network: Network | None = None) -> Splits
     return splits
 
 
+def parts_line(data: str, splits: Splits) -> str:
+    """Say how many examples there are, and which part of them is for what.
+
+    Args:
+        data: as `genrev.data.load_splits` takes it.
+        splits: the parts.
+    """
+    train, judge, targets, reference = (
+        len(part) for part in (splits.train, splits.judge, splits.targets, splits.reference)
+    )
+    return (
+        f"{train + judge + targets + reference} examples in {data}: {train} to learn from, {judge} for the judge of a "
+        f"comparison, {targets + reference} held out ({targets} to ask for, {reference} to compare with)"
+    )
+
+
 def check_split(paths: Sequence[str], data: str, split: int) -> None:
     """Refuse another cut of the data than the one that a network or an inverter was trained with.
 
@@ -158,4 +208,6 @@ def about_data(data: str, split: int, splits: Splits) -> dict[str, Any]:
         split: which cut.
         splits: the parts.
     """
-    return {"data": data, "split": split, "inputs": len(splits.train), "classes": list(splits.train.names)}
+    train = splits.train
+    columns = {"columns": list(train.columns)} if train.columns else {}
+    return {"data": data, "split": split, "inputs": len(train), "classes": list(train.names), **columns}

@@ -1,4 +1,4 @@
-"""genrev inspect: what is in a file that genrev saved."""
+"""genrev inspect: what is in files that genrev saved."""
 
 from __future__ import annotations
 
@@ -6,87 +6,117 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genrev.cli.options import TheFile
-from genrev.cli.steps import tell
-from genrev.errors import FileError
+from genrev.cli.given import expect_saved
+from genrev.cli.options import TheFiles
+from genrev.cli.steps import printable, tell
+from genrev.errors import ArgumentError, FileError
+
+if TYPE_CHECKING:
+    from genrev.network import Network
+    from genrev.space import InputSpace
 
 _WIDTH = 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspect:
-    """Say what is in a file: a network or an inverter, its shapes, how it learned and how it was made.
+    """Say what is in files: networks or inverters, their shapes, how they learned and how they were made.
 
     Args:
-        file: that genrev saved.
+        files: that genrev saved.
     """
 
-    file: TheFile
+    files: TheFiles
 
     def run(self) -> None:
-        """Read the file and print what it holds.
+        """Read the files and print what they hold.
 
         Raises:
-            FileError: it is missing, damaged or foreign.
+            ArgumentError: no file is named, or one holds plain arrays.
+            FileError: a file is missing, damaged or foreign.
         """
-        for term, text in _gather(self.file):
-            tell(_printable(f"{term:<{_WIDTH}}{text}"))
+        if not self.files:
+            raise ArgumentError("expected the files to look into, got none; name one that genrev saved")
+        for number, lines in enumerate([_gather(path) for path in self.files]):
+            if number:
+                tell("")
+            for term, text in lines:
+                tell(printable(f"{term:<{_WIDTH}}{text}"))
 
 
 def _gather(path: str) -> list[tuple[str, str]]:
     """Return what a file holds: terms and texts, in the order of print."""
     from genrev.checkpoint import load
+    from genrev.network import Network
     from genrev.tensor_files import read_tensors
 
+    expect_saved(path)
     # What was changed since it was saved shows in the tensors and the header together.
     _, header = read_tensors(path)
+    network = None
     # A whole reading proves that header and tensors fit; only the owner of a module can load what inverts it.
     if header.get("kind") == "network" or "network" in header:
-        load(path)
+        loaded = load(path)
+        network = loaded if isinstance(loaded, Network) else loaded.network
+    file = f"{path}, {os.path.getsize(path):,} bytes"
     try:
-        return [*_lines(header), ("file", f"{os.path.getsize(path):,} bytes, written by {_versions(header)}")]
+        return [("file", f"{file}, written by {_versions(header)}"), *_lines(header, network)]
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as cause:
         raise FileError(
             f"expected a file that genrev.save wrote, got {path!r} whose header lacks its parts; save it again"
         ) from cause
 
 
-def _printable(text: str) -> str:
-    """Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-
-
-def _lines(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _lines(header: Mapping[str, Any], network: Network | None) -> Iterator[tuple[str, str]]:
     if header["kind"] == "comparison":
         yield "kind", f"the samples of a comparison of {', '.join(row['inverter'] for row in header['rows'])}"
         return
     if header["kind"] == "network":
         yield "kind", "network"
-        yield from _network(header, header["shapes"])
+        yield from _network(header, network, header)
     else:
         yield "kind", f"inverter {_name(header)}"
         yield from _inverter(header)
         if "network" in header:
             yield "network", "inside"
-            yield from _network(header["network"], header["shapes"])
+            yield from _network(header["network"], network, header, "  ")
         else:
             yield "network", "a module of your own, not inside: load the file with network="
         yield "fingerprint", f"{header['fingerprint'][:16]} (of the network)"
-    yield from _made(header["about"])
+    # The names of columns stand in the range.
+    yield from _made({term: said for term, said in header["about"].items() if term != "columns" or network is None})
 
 
-def _network(header: Mapping[str, Any], shapes: Mapping[str, list[int]]) -> Iterator[tuple[str, str]]:
-    said = ", ".join(f"{name}={value!r}" for name, value in header["arguments"].items())
-    yield "module", f"{header['class']}({said}), {header['dtype']}"
-    yield "inputs", f"shape {tuple(header['shape'])}"
-    end = f", up to {header['stop']!r}" if header["stop"] else ""
-    yield "outputs", f"{header['outputs']}{end}"
-    weights = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
-    yield "weights", f"{weights:,} numbers"
-    if header.get("history"):
-        yield "learned", _course(header["history"])
+def _network(
+    said: Mapping[str, Any], network: Network | None, header: Mapping[str, Any], indent: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Say what a network is, from what the file says of it and of all that is in it."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in said["arguments"].items())
+    yield f"{indent}module", f"{said['class']}({arguments}), {said['dtype']}"
+    yield f"{indent}inputs", f"shape {tuple(said['shape'])}"
+    if network is not None:
+        yield f"{indent}range", _range(network.space, header["about"].get("columns"))
+    end = f", up to {said['stop']!r}" if said["stop"] else ""
+    yield f"{indent}outputs", f"{said['outputs']}{end}"
+    weights = sum(math.prod(shape) for name, shape in header["shapes"].items() if name.startswith("network."))
+    yield f"{indent}weights", f"{weights:,} numbers"
+    if said.get("history"):
+        yield f"{indent}learned", _course(said["history"])
+
+
+def _range(space: InputSpace, columns: Any) -> str:
+    """Say from where to where the values of an input go: each for itself where they are few and differ."""
+    from genrev.cli.answers import SHORT, bounds, column_titles
+
+    low, high = space.low.flatten().tolist(), space.high.flatten().tolist()
+    if space.alike:
+        return bounds(low[0], high[0]) or "any number"
+    if space.size > SHORT:
+        return f"of each value its own, in all {bounds(min(low), max(high)) or 'any number'}"
+    names = column_titles(columns if isinstance(columns, list) and len(columns) == space.size else None, space.size)
+    return ", ".join(f"{name} {bounds(*ends) or 'any number'}" for name, *ends in zip(names, low, high, strict=True))
 
 
 def _inverter(header: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from genrev.cli.given import class_names, load_inverters, load_network, read_splits
+from genrev.cli.given import class_names, column_names, load_inverters, load_network, method_of, read_splits
 from genrev.cli.options import Files, PerhapsData, PerhapsFile, Settings, Shown, TheFile, settings_by_method
-from genrev.cli.steps import check_methods, check_seed, fit_methods, one_thread, tell
+from genrev.cli.steps import check_methods, check_seed, fit_methods, one_thread, say, tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable, write_bytes
 
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from genrev.inverter import Inversion, Inverter
     from genrev.network import Network
 
-_FORMATS = (".png", ".npz")
+_ENDINGS = (".png", ".npz", ".csv")
+"""Those of `genrev.cli.formats`, which needs torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class Invert(Shown):
         set: keywords of a method, as in cvae.steps=400 or newton.steps=50.
         seed: of everything random but the cut of the data.
         split: which cut of the data into parts.
-        out: where to: .png for a picture, .npz for the arrays x, y, target, residual and outcome.
+        out: where to: .png for a picture, .csv for a table with a row for each input found, .npz for the arrays x, y,
+            target, residual and outcome.
     """
 
     network: TheFile
@@ -72,12 +73,13 @@ class Invert(Shown):
         if bool(self.target) == (self.label is not None):
             got = "both; leave one out" if self.target else "neither; write --target 0.99 0.01"
             raise ArgumentError(f"expected either --target or --class, got {got}")
-        from genrev.cli.answers import answer_lines, parse_class, parse_target
+        from genrev.cli.answers import answer_lines, outcome_lines
+        from genrev.cli.asked import parse_class, parse_target
         from genrev.numpy_files import read_npy
 
         with one_thread():
             network = load_network(self.network)
-            names = class_names(self.network, network)
+            names, columns = class_names(self.network, network), column_names(self.network, network)
             if self.label is None:
                 target = parse_target(self.target, network)
             else:
@@ -85,16 +87,21 @@ class Invert(Shown):
             said = {"known": self.known, "start": self.start}
             points = {name: read_npy(path) for name, path in said.items() if path is not None}
             inverter = self._inverter(network)
+            method, stochastic = method_of(inverter), inverter.traits.stochastic
             found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
-            for line in answer_lines(found, names):
+            for line in answer_lines(found, names, columns):
                 tell(line)
-            self._write(found, network, names)
+            if self.samples > 1 and not stochastic:
+                say(f"{method} draws nothing at random: all {self.samples} samples of a target are the same input")
+            for line in outcome_lines(found, method, stochastic=stochastic):
+                tell(line)
+            self._write(found, network, names, columns)
 
     def _check_out(self) -> None:
         if self.out is None:
             return
-        if os.path.splitext(self.out)[1] not in _FORMATS:
-            raise ArgumentError(f"expected --out to end in {' or '.join(_FORMATS)}, got {self.out!r}; rename it")
+        if os.path.splitext(self.out)[1] not in _ENDINGS:
+            raise ArgumentError(f"expected --out to end in {' or '.join(_ENDINGS)}, got {self.out!r}; rename it")
         expect_writable(self.out)
 
     def _inverter(self, network: Network) -> Inverter:
@@ -104,6 +111,7 @@ class Invert(Shown):
         if name not in given:
             check_methods([name])
         parts = name.split("+")
+        self._check_start(name, given.get(name) or given.get(parts[0]))
         unused = [one for one in given if one != name and one not in parts]
         if unused:
             raise ArgumentError(
@@ -117,17 +125,29 @@ class Invert(Shown):
         inverter.tolerance = self.tolerance
         return inverter
 
-    def _write(self, found: Inversion, network: Network, names: list[str] | None) -> None:
+    def _check_start(self, name: str, given: Inverter | None) -> None:
+        """Refuse a start for a method that would not begin there, before anything is fitted."""
+        from genrev.inverters import INVERTERS
+
+        first = name.split("+")[0]
+        traits = INVERTERS[first].traits if given is None else given.traits
+        if self.start is not None and not traits.uses_start:
+            local = [one for one, kind in INVERTERS.items() if kind.traits.uses_start]
+            raise ArgumentError(
+                f"expected a method that stays near --start ({' or '.join(local)}), got {name}, where {first} "
+                "proposes inputs of its own; name another --method, or leave --start out"
+            )
+
+    def _write(
+        self, found: Inversion, network: Network, names: Sequence[str] | None, columns: Sequence[str] | None
+    ) -> None:
         if self.out is None:
             return
-        if self.out.endswith(".png"):
-            from genrev.cli.sheet import sheet
+        from genrev.cli.formats import FORMATS
 
-            write_bytes(self.out, sheet(found, network.space, names))
-            tell(f"picture  {self.out}")
-        else:
-            write_bytes(self.out, _arrays(found))
-            tell(f"arrays   {self.out}")
+        what, made = FORMATS[os.path.splitext(self.out)[1]]
+        write_bytes(self.out, made(found, network.space, names, columns))
+        tell(f"{what:<8} {self.out}")
 
 
 def _usual(given: Mapping[str, Inverter]) -> str:
@@ -139,13 +159,3 @@ def _usual(given: Mapping[str, Inverter]) -> str:
     for name, inverter in given.items():
         return name if inverter.traits.uses_start or "+" in name or " " in name else f"{name}+newton"
     return "newton"
-
-
-def _arrays(found: Inversion) -> bytes:
-    """Return what was asked and found as the bytes of an .npz file."""
-    import numpy as np
-
-    file = io.BytesIO()
-    parts = {name: getattr(found, name).cpu().numpy() for name in ("x", "y", "target", "residual", "outcome")}
-    np.savez(file, **parts, allow_pickle=False)
-    return file.getvalue()

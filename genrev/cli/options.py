@@ -31,6 +31,7 @@ Files = Annotated[tuple[str, ...], arg(metavar="FILE"), UseAppendAction]
 Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
 TheFile = Positional[Annotated[str, arg(metavar="FILE")]]
 PerhapsTheFile = Positional[Annotated[str | None, arg(metavar="FILE")]]
+TheFiles = Positional[Annotated[tuple[str, ...], arg(metavar="FILE")]]
 TheFolder = Positional[Annotated[str, arg(metavar="FOLDER")]]
 PerhapsFile = Annotated[str | None, arg(metavar="FILE")]
 

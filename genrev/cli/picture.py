@@ -6,7 +6,8 @@ import io
 from typing import TYPE_CHECKING
 
 from genrev.cli.answers import digits_for, short
-from genrev.cli.sheet import DIM, caption
+from genrev.cli.panels import DIM
+from genrev.cli.sheet import caption
 from genrev.comparison import Answer, Comparison
 from genrev.inverter import Outcome
 
@@ -73,7 +74,9 @@ def _show(axes: Axes, answer: Answer, target: int, sample: int, comparison: Comp
     axes.set_yticks([])
     digits = digits_for(comparison.tolerance)
     outputs = "  ".join(f"{value:.{digits}f}" for value in answer.y[target, sample].flatten().tolist())
-    caption(axes, outputs, Outcome(int(answer.outcome[target, sample])), float(answer.residual[target, sample]))
+    outcome, residual = Outcome(int(answer.outcome[target, sample])), float(answer.residual[target, sample])
+    text, colour = caption(outputs, outcome, residual)
+    axes.set_xlabel(text, fontsize=8, color=colour, labelpad=2)
 
 
 def _key(comparison: Comparison) -> str:

@@ -3,100 +3,128 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import numpy as np
+from PIL import Image, ImageDraw
 
-from genrev.cli.answers import ENDS, digits_for, outputs, short
+from genrev.cli.answers import ENDS, column_titles, digits_for, is_short, outputs, short
+from genrev.cli.panels import DIM, SIDE, Named, Unnamed
+from genrev.cli.typeface import folded, font
 from genrev.inverter import Inversion, Outcome
-from genrev.report.pictures import pixels
 from genrev.space import InputSpace
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+GOOD, BAD = "#0a6b3d", "#b3261e"
+"""The colours of what is met and of what is not."""
 
-GOOD, BAD, DIM = "#0a6b3d", "#b3261e", "#59626d"
-"""The colours of what is met, of what is not, and of what is said beside it."""
+_GAP, _EDGE, _LINE, _TITLE = 10, 8, 15, 19
+"""Pixels between two inputs and around all, and from line to line of a caption and of a title."""
 
-_SIDE = 1.5
-"""Inches that a picture takes."""
+_LEAST = 320
+"""Pixels that a title may make a page wider than its inputs, before it is folded."""
 
 _ROWS, _COLUMNS = 12, 12
 """How many targets and samples are drawn at most."""
 
 
-def sheet(found: Inversion, space: InputSpace, names: Sequence[str] | None) -> bytes:
+def sheet(found: Inversion, space: InputSpace, names: Sequence[str] | None, columns: Sequence[str] | None) -> bytes:
     """Return what was found as the bytes of a PNG.
 
     Args:
         found: by any inverter.
         space: of the network's inputs; where it has no bounds the greatest and least value found are white and black.
         names: of the outputs, where they are known.
+        columns: names of the values of an input, where they are known.
 
     Returns:
         The file; of more than twelve targets or samples the first twelve.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    batch, samples = found.residual.shape
+    rows, shown = min(batch, _ROWS), min(samples, _COLUMNS)
+    x = found.x[:rows, :shown].double().cpu().numpy()
+    flat = x.reshape(-1, *space.shape)
+    panel = Named(flat, space, column_titles(columns, flat.shape[1])) if is_short(found) else Unnamed(flat, space)
 
-    targets, samples = min(len(found.x), _ROWS), min(found.x.shape[1], _COLUMNS)
-    width, height = _SIDE * samples + 0.1, targets * (_SIDE + 0.75)
-    # A narrow picture still needs room for the line that says what was asked.
-    figure = Figure(figsize=(max(width, 3.2), height), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
-    low, high = _ends(found, space)
-    digits = digits_for(found.tolerance)
-    for target in range(targets):
-        top = 1 - (target * (_SIDE + 0.75) + 0.3) / height
-        asked = outputs(found.target[target], found.target[target], names, 3)
-        figure.text(0.05 / width, top + 0.08 / height, f"asked for {asked}", fontsize=10, weight="bold")
-        for sample in range(samples):
-            left = (0.05 + _SIDE * sample) / figure.get_figwidth()
-            axes = figure.add_axes(
-                (left, top - (_SIDE - 0.05) / height, (_SIDE - 0.1) / figure.get_figwidth(), (_SIDE - 0.1) / height)
-            )
-            _input(axes, found.x[target, sample].double().cpu().numpy(), low, high)
-            said = outputs(found.y[target, sample], found.target[target], names, digits)
-            outcome = Outcome(int(found.outcome[target, sample]))
-            caption(axes, said, outcome, float(found.residual[target, sample]))
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    asked = [f"asked for {outputs(target, target, names, 3)}" for target in found.target[:rows]]
+    longest = math.ceil(max(font(13, bold=True).getlength(title) for title in asked))
+    width = max(panel.margin + shown * (SIDE + _GAP) - _GAP, min(longest, _LEAST))
+    strips = [
+        _strip(width, panel, title, x[place], _captions(found, place, shown, names))
+        for place, title in enumerate(asked)
+    ]
+    if rows < batch or shown < samples:
+        strips.append(_note(width, f"The first {rows} of {batch} targets, the first {shown} of {samples} samples."))
+    return _stacked(width, strips)
 
 
-def caption(axes: Axes, said: str, outcome: Outcome, residual: float) -> None:
-    """Write below a picture what the network says of it, how the search ended, and the residual.
+def caption(said: str, outcome: Outcome, residual: float) -> tuple[str, str]:
+    r"""Return what stands below an input, and in which colour: what the network says of it, and how the search ended.
 
     Args:
-        axes: of the picture.
         said: the outputs.
         outcome: how the search ended.
         residual: of the answer.
+
+    Returns:
+        Two lines and a colour.
+
+    Example:
+        >>> caption("X 0.99", Outcome.MISSED, 0.0123)
+        ('X 0.99 ✗\nmissed by 0.012', '#b3261e')
     """
     sign, colour = ("✓", GOOD) if outcome == Outcome.CONVERGED else ("✗", BAD)
-    axes.set_xlabel(f"{said} {sign}\n{ENDS[outcome].format(short(residual))}", fontsize=8, color=colour, labelpad=2)
+    return f"{said} {sign}\n{ENDS[outcome].format(short(residual))}", colour
 
 
-def _input(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    if x.ndim in (2, 3):
-        shades = pixels(x, float(low.min()), float(high.max()))
-        axes.imshow(shades, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        return
-    # Columns have units of their own: each bar stands in the range of its value.
-    width = np.where(high > low, high - low, 1.0).reshape(-1)
-    heights = np.clip((np.nan_to_num(x.reshape(-1)) - low.reshape(-1)) / width, 0.0, 1.0)
-    axes.bar(np.arange(x.size), heights, width=0.8 if x.size <= 32 else 1.0, color="#2f68b4")
-    axes.set_ylim(0, 1)
+def _captions(found: Inversion, place: int, shown: int, names: Sequence[str] | None) -> list[tuple[str, str]]:
+    digits = digits_for(found.tolerance)
+    return [
+        caption(
+            outputs(found.y[place, sample], found.target[place], names, digits),
+            Outcome(int(found.outcome[place, sample])),
+            float(found.residual[place, sample]),
+        )
+        for sample in range(shown)
+    ]
 
 
-def _ends(found: Inversion, space: InputSpace) -> tuple[np.ndarray, np.ndarray]:
-    """Return the range of each input value: its bounds, else that of what was found."""
-    x = np.nan_to_num(found.x.double().cpu().numpy().reshape(-1, *space.shape))
-    low, high = space.low.numpy(), space.high.numpy()
-    return (
-        np.where(np.isfinite(low), low, x.min(0)),
-        np.where(np.isfinite(high), high, x.max(0)),
-    )
+def _strip(
+    width: int, panel: Named | Unnamed, title: str, x: Sequence, captions: Sequence[tuple[str, str]]
+) -> Image.Image:
+    """Return one target: what was asked, the inputs, and a caption below each."""
+    titles = folded(title, font(13, bold=True), width)
+    below = [(folded(text, font(11), SIDE), colour) for text, colour in captions]
+    top = _TITLE * len(titles) + 4
+    foot = top + panel.height + 4
+    height = foot + _LINE * max(len(lines) for lines, _ in below)
+    strip = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(strip)
+    for place, line in enumerate(titles):
+        draw.text((0, _TITLE * place), line, "black", font(13, bold=True))
+    panel.beside(strip, 0, top)
+    for sample, (lines, colour) in enumerate(below):
+        left = panel.margin + sample * (SIDE + _GAP)
+        panel.paint(strip, x[sample], left, top)
+        for place, line in enumerate(lines):
+            draw.text((left + SIDE / 2, foot + _LINE * place), line, colour, font(11), anchor="ma")
+    return strip
+
+
+def _note(width: int, text: str) -> Image.Image:
+    lines = folded(text, font(11), width)
+    strip = Image.new("RGB", (width, _LINE * len(lines)), "white")
+    ImageDraw.Draw(strip).text((0, 0), "\n".join(lines), DIM, font(11))
+    return strip
+
+
+def _stacked(width: int, strips: Sequence[Image.Image]) -> bytes:
+    """Return strips below one another as the bytes of a PNG."""
+    height = sum(strip.height + 2 * _EDGE for strip in strips)
+    page = Image.new("RGB", (width + 2 * _EDGE, height), "white")
+    top = _EDGE
+    for strip in strips:
+        page.paste(strip, (_EDGE, top))
+        top += strip.height + 2 * _EDGE
+    file = io.BytesIO()
+    page.save(file, format="PNG")
+    return file.getvalue()

@@ -41,6 +41,19 @@ def say(line: str) -> None:
         tell(line)
 
 
+def printable(text: str) -> str:
+    r"""Return a text with what a terminal would obey, or could not show, in escapes: a file may say anything.
+
+    Args:
+        text: from a file.
+
+    Example:
+        >>> print(printable("bell " + chr(7)))
+        bell \x07
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def announce(line: str) -> None:
     """Say what begins, unless a progress bar says it at once in the same terminal.
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genrev.cli.given import about_data, read_splits
+from genrev.cli.given import about_data, parts_line, read_splits
 from genrev.cli.options import Data, File, Names, Shown, Widths, command_line
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.files import expect_writable
@@ -68,7 +68,7 @@ class TrainClassifier(Shown):
         splits = read_splits(self.data, self.split)
         keywords = self._keywords(splits.train)
         command = command_line("train classifier", self)
-        say(f"training on {len(splits.train)} inputs")
+        say(parts_line(self.data, splits))
         with one_thread(), resuming(self.out, command):
             network = train_classifier(splits.train, seed=self.seed, **keywords)
             share = accuracy(network, splits.targets)
@@ -80,6 +80,8 @@ class TrainClassifier(Shown):
             }
             save(network, self.out, about=about)
         tell(f"reads {share:.1%} of {len(splits.targets)} inputs that it was not trained on")
+        if is_chance(share, splits.targets):
+            say("which is no better than one class named each time: try more --epochs, another --rate or --layers")
         tell(f"network  {self.out}")
 
     def _keywords(self, train: Dataset) -> dict[str, Any]:
@@ -98,3 +100,14 @@ class TrainClassifier(Shown):
         if self.activation:
             said["activation"] = self.activation[0] if len(self.activation) == 1 else self.activation
         return said | {name: getattr(self, name) for name in _COURSE if getattr(self, name) is not None}
+
+
+def is_chance(share: float, dataset: Dataset) -> bool:
+    """Return whether a share of right answers is, within two standard errors, that of the commonest class alone.
+
+    Args:
+        share: in [0, 1], measured on the data.
+        dataset: held out.
+    """
+    commonest = float(dataset.labels.bincount().max()) / len(dataset)
+    return share <= commonest + 2 * math.sqrt(commonest * (1 - commonest) / len(dataset))

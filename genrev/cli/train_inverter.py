@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from genrev.cli.given import about_data, check_split, load_network, read_splits
+from genrev.cli.given import about_data, check_split, load_network, parts_line, read_splits
 from genrev.cli.options import Data, File, Settings, Shown, command_line, settings
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.errors import ArgumentError
@@ -25,13 +25,13 @@ _TRIED = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TrainInverter(Shown):
-    """Train a method that learns (cvae, decoder, retrieval) on inputs and what a network says of them, and save it.
+    """Train a method that learns on inputs and what a network says of them, and save it, as in genrev train cvae.
 
     Labels are not used. Started again after it was stopped, by whatever, it goes on where it was. To train a network
-    itself see genrev train classifier.
+    itself see genrev train classifier --help.
 
     Args:
-        method: its name.
+        method: cvae, decoder or retrieval.
         network: file of the network that it will invert.
         set: keywords of the method, as in steps=8000 latent=32.
         tolerance: the residual that counts as met, in output units.
@@ -65,6 +65,7 @@ class TrainInverter(Shown):
         inverter = self._build(network, keywords)
         splits = read_splits(self.data, self.split, network)
         command = command_line("train", self)
+        say(parts_line(self.data, splits))
         say(f"{self.method} learns from {len(splits.train)} inputs and what the network says of them")
         with one_thread(), resuming(self.out, command, network):
             inverter.fit(splits.train.inputs, seed=self.seed)

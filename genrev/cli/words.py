@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from genrev.cli.answers import advice
 from genrev.comparison import Answer, Comparison
 from genrev.inverter import Outcome
 from genrev.report.columns import compact
@@ -79,7 +80,7 @@ def legend(comparison: Comparison) -> str:
         "residual": "the greatest distance of the network's outputs from what was asked",
         "met": _met(comparison.tolerance, samples, [name for name, answer in answers.items() if _repeats(answer)]),
         "the judge": "an independent classifier, trained on other data, says what the inputs look like",
-        **{outcome.name: outcome.sentence for outcome in seen},
+        **{outcome.name: advice(outcome, "cvae", stochastic=True) for outcome in seen},
     }
     if "pinv" in comparison.asked_notes:
         terms["pinv"] = comparison.asked_notes["pinv"]

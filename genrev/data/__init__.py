@@ -5,7 +5,9 @@ A new kind of data is one file here and one line in `DATASETS`, and in `_PLACES`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from genrev.checks import called_as, check_seed, whole
 from genrev.data.dataset import Dataset, Splits, cut, split
@@ -68,13 +70,22 @@ def load_splits(spec: str, *, seed: int = 0, n: int | None = None) -> Splits:
     name, _, place = str(spec).partition(":")
     if name not in DATASETS:
         known = ", ".join(f"{one}:{_PLACES[one]}" if one in _PLACES else one for one in DATASETS)
-        hint = nearest(str(name), DATASETS) or "; choose one of them"
+        hint = _meant(str(spec)) or nearest(str(name), DATASETS) or "; choose one of them"
         raise UnknownNameError(f"expected data of {known}, got {name!r}{hint}")
     _check_place(name, place)
     if n is not None:
         n = whole("n", n, least=4)
     check_seed(seed)
     return DATASETS[name](place, seed, n)
+
+
+def _meant(place: str) -> str:
+    """Return what a path without its kind may mean, as a hint; nothing where it looks like none."""
+    ending, folder = os.path.splitext(place)[1].lower(), os.path.isdir(place)
+    kind = "" if folder else {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".npz": "npz"}.get(ending, "")
+    if folder:
+        kind = "idx" if any(Path(place).glob("*-ubyte*")) else "images"
+    return f"; did you mean '{kind}:{place}'?" if kind else ""
 
 
 def _load_xo(place: str, seed: int, n: int | None) -> Splits:

@@ -26,6 +26,7 @@ class Dataset:
         names: one name a class, all different.
         space: shape and bounds of an input; if not given, every value is in [0, 1], as pixels are. For features in
             units of their own see `genrev.data.features.box`.
+        columns: what each value of an input is called, all different; empty where they have no names, as pixels.
 
     Raises:
         ArgumentError: a shape, type or range is another.
@@ -42,6 +43,7 @@ class Dataset:
     names: tuple[str, ...]
     # Never None once it is made; before that nobody knows the shape of the unit box.
     space: InputSpace = None  # type: ignore[assignment]
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_inputs(self.inputs)
@@ -49,6 +51,7 @@ class Dataset:
             object.__setattr__(self, "space", InputSpace(tuple(self.inputs.shape[1:]), 0.0, 1.0))
         _check_space(self.inputs, self.space)
         _check_labels(self.labels, len(self.inputs), self.names)
+        _check_columns(self.columns, self.space.shape)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -85,7 +88,7 @@ class Dataset:
                 f"expected indices in [{-len(self)}, {len(self) - 1}], got {low} to {high}; the set has {len(self)} "
                 "examples, leave out those beyond it"
             )
-        return Dataset(self.inputs[index], self.labels[index], self.names, self.space)
+        return Dataset(self.inputs[index], self.labels[index], self.names, self.space, self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,4 +246,12 @@ def _check_labels(labels: Tensor, n: int, names: tuple[str, ...]) -> None:
         raise ArgumentError(
             f"expected labels in [0, {len(names) - 1}] for {len(names)} names, got {low} to {high}; "
             "number the classes from 0 and name them all"
+        )
+
+
+def _check_columns(columns: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    if columns and (not isinstance(columns, tuple) or len(set(columns)) != len(columns) or (len(columns),) != shape):
+        raise ArgumentError(
+            f"expected a tuple of different column names, one for each value of inputs {shape}, got {columns!r:.60}; "
+            "name all of them, or none"
         )

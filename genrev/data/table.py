@@ -57,7 +57,7 @@ def table(path: str | Path) -> Dataset:
     Returns:
         Inputs `(n, columns - 1)` in units of their own, in the box from each column's least to its greatest value in
         the file, so that what is held out lies inside; a column may be constant. Classes are in the order of their
-        numbers, or sorted by name.
+        numbers, or sorted by name. Columns are named as in the header, if there is one.
 
     Raises:
         FileError: the file is missing, no text, ragged or empty, a field is no number, labels skip a number or are all
@@ -79,7 +79,7 @@ def table(path: str | Path) -> Dataset:
         sheet.add(line, row)
     inputs = sheet.inputs()
     names, labels = sheet.classes()
-    return Dataset(inputs, labels, names, box(inputs))
+    return Dataset(inputs, labels, names, box(inputs), sheet.columns())
 
 
 @dataclass
@@ -170,6 +170,14 @@ class _Sheet:
         check_classes(classes, title, self.path)
         places = {value: number for number, value in enumerate(classes)}
         return tuple(map(str, classes)), torch.tensor([places[values[label]] for label in self.labels])
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the features; none without a header."""
+        if self.header is None:
+            return ()
+        names = [name or self.title(column) for column, name in enumerate(self.header[:-1])]
+        # Long names that differ were cut to be alike.
+        return tuple(names) if len(set(names)) == len(names) else tuple(map(self.title, range(len(names))))
 
     def title(self, column: int) -> str:
         """Return what a person calls a column, counted from 0."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from sentences import assert_one_sentence
@@ -263,4 +265,30 @@ def test_parts_of_different_spaces_make_no_splits():
     one, other = (Dataset(FEATURES, labels, ("a", "b"), space) for space in (box(FEATURES), wider))
     with pytest.raises(ArgumentError, match="expected four parts of one input space") as caught:
         Splits(one, one, one, other)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    "columns", [("a", "b"), ("a", "b", "a"), ["a", "b", "c"], "abc"], ids=["few", "alike", "list", "string"]
+)
+def test_columns_are_all_named_and_differently(columns: object):
+    with pytest.raises(ArgumentError, match="expected a tuple of different column names") as caught:
+        Dataset(FEATURES, torch.tensor([0, 1, 1]), ("a", "b"), box(FEATURES), columns)  # type: ignore[arg-type]
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [("own.csv", "csv"), ("OWN.CSV", "csv"), ("a.npz", "npz"), ("mnist", "idx"), ("cats", "images")],
+)  # fmt: skip
+def test_a_path_without_its_kind_is_told_which_it_looks_like(
+    place: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("mnist").mkdir()
+    Path("mnist", "train-images-idx3-ubyte.gz").touch()
+    Path("cats", "tabby").mkdir(parents=True)
+    with pytest.raises(UnknownNameError) as caught:
+        load_splits(place)
+    assert str(caught.value).endswith(f"; did you mean '{meant}:{place}'?")
     assert_one_sentence(caught.value)

@@ -94,6 +94,21 @@ def test_a_header_gives_columns_their_names_in_what_is_said(tmp_path: Path):
     assert "line 3, column 2, of" in refused(tmp_path, PLAIN.replace("+1.", "one"))
 
 
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("", ()),
+        ("width,height,kind\n", ("width", "height")),
+        (" the  width ,,kind\n", ("the width", "column 2")),
+        (f"{'w' * 50}a,{'w' * 50}b,kind\n", ("column 1 (" + "w" * 40 + ")", "column 2 (" + "w" * 40 + ")")),
+    ],
+)
+def test_columns_are_named_as_in_the_header_and_stay_so_in_every_part(tmp_path: Path, header: str, columns: tuple):
+    data = table(put(tmp_path, header + PLAIN))
+    assert data.columns == columns
+    assert data.take([2, 0]).columns == columns
+
+
 def test_the_file_is_cut_into_four_parts_of_one_space(tmp_path: Path):
     path = put(tmp_path, "".join(f"{row},{row**2},{row % 2}\n" for row in range(200)))
     parts = load_splits(f"csv:{path}")
