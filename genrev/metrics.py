@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from genrev.distances import (
+    Neighbours,
+    blocks,
+    cdist,
+    chunk,
+    expect_finite,
+    expect_like,
+    expect_some,
+    expect_tensor,
+    flat,
+)
 from genrev.errors import ArgumentError
-
-# Distances held at once: 64 MiB in float64.
-_ENTRIES = 2**23
-
-_CANDIDATES = 8
-"""How many rows that may be the nearest are measured exactly."""
 
 
 class PRDC(NamedTuple):
@@ -72,13 +76,13 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
         PRDC(precision=1.0, recall=0.75, density=2.0, coverage=0.75)
     """
     _expect_neighbours(real, fake, k)
-    real, fake = _rows(real), _rows(fake, like=real)
-    _expect_finite("real", real)
+    real, fake = flat(real), flat(fake, like=real)
+    expect_finite("real", real)
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
     balls = torch.zeros(len(fake), dtype=torch.int64, device=real.device)
     covered, recalled = 0, 0
     # Both splits are by the same number of rows.
-    for distances, radii in zip(_distances(real, fake), real_radii.split(_chunk(len(fake))), strict=True):
+    for distances, radii in zip(blocks(real, fake), real_radii.split(chunk(len(fake))), strict=True):
         inside = distances <= radii[:, None]
         balls += inside.sum(0)
         covered += int(inside.any(1).sum())
@@ -89,75 +93,6 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
         density=float(balls.double().mean()) / k,
         coverage=covered / len(real),
     )
-
-
-def nearest_distance(x: Tensor, reference: Tensor) -> Tensor:
-    """Return the Euclidean distance of each row to its nearest row of the reference; a copy's is exactly 0.
-
-    Args:
-        x: ``(n, *shape)``; a row that isn't finite is infinitely far.
-        reference: ``(m, *shape)``, finite; m >= 1.
-
-    Returns:
-        ``(n,)`` float64.
-
-    Raises:
-        ArgumentError: unlike shapes, or a reference that is empty or not finite.
-
-    Example:
-        >>> nearest_distance(torch.tensor([[3.0, 4.0], [9.0, 9.0]]), torch.tensor([[0.0, 0.0], [9.0, 9.0]])).tolist()
-        [5.0, 0.0]
-    """
-    return nearest(x, reference)[0]
-
-
-def nearest(x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how far the nearest row of the reference is from each row, and which it is.
-
-    Args:
-        x: ``(n, *shape)``; a row that isn't finite is infinitely far from all.
-        reference: ``(m, *shape)``, finite; m >= 1.
-
-    Returns:
-        Euclidean distances ``(n,)`` float64, exactly 0 for a copy; and row numbers ``(n,)`` int64, -1 for a row that
-        isn't finite.
-
-    Raises:
-        ArgumentError: unlike shapes, or a reference that is empty or not finite.
-
-    Example:
-        >>> nearest(torch.tensor([[3.0, 4.0], [9.0, 9.0]]), torch.tensor([[0.0, 0.0], [9.0, 9.0]]))
-        (tensor([5., 0.], dtype=torch.float64), tensor([0, 1]))
-    """
-    _expect_like("x", x, "reference", reference)
-    x, reference = _rows(x), _rows(reference, like=x)
-    _expect_some("reference", reference)
-    _expect_finite("reference", reference)
-    squares = reference.square().sum(1)
-    size = _chunk(max(len(reference), _CANDIDATES * reference.shape[1]))
-    pairs = [_nearest(rows, reference, squares) for rows in x.split(size)]
-    distance, place = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    finite = x.isfinite().all(1)
-    return torch.where(finite, distance, math.inf), torch.where(finite, place, -1)
-
-
-def _nearest(x: Tensor, reference: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """Find candidates by a matrix product, which is fast but rounds, and measure those, and all where it isn't sure."""
-    count = min(_CANDIDATES, len(reference))
-    own = x.square().sum(1)
-    screened, places = (own[:, None] + squares - 2 * x @ reference.T).topk(count, largest=False)
-    # In the order of their numbers, so that of equally near rows the first is named.
-    places = places.sort(1).values
-    distance, which = _cdist(x[:, None], reference[places])[:, 0].min(1)
-    place = places.gather(1, which[:, None])[:, 0]
-    slack = 8 * (x.shape[1] + 1) * torch.finfo(x.dtype).eps * (own + squares.max())
-    # What overflows is NaN and compares false.
-    unsure = (
-        (~(screened[:, -1] - slack > distance.square())).nonzero()[:, 0] if count < len(reference) else own[:0].long()
-    )
-    for rows in unsure.split(_chunk(len(reference))):
-        distance[rows], place[rows] = _cdist(x[rows], reference).min(1)
-    return distance, place
 
 
 def novelty(fake: Tensor, real: Tensor, training: Tensor) -> float | None:
@@ -182,10 +117,10 @@ def novelty(fake: Tensor, real: Tensor, training: Tensor) -> float | None:
         >>> novelty(torch.tensor([[1.0], [9.0]]), torch.tensor([[2.0], [12.0]]), training)
         0.5
     """
-    _expect_some("fake", fake)
-    _expect_some("real", real)
-    ours = float(nearest_distance(fake, training).quantile(0.5))
-    theirs = float(nearest_distance(real, training).quantile(0.5))
+    expect_some("fake", fake)
+    expect_some("real", real)
+    near = Neighbours(training)
+    ours, theirs = (float(near.of(x)[0].quantile(0.5)) for x in (fake, real))
     return ours / theirs if theirs > 0 and math.isfinite(ours) and math.isfinite(theirs) else None
 
 
@@ -205,14 +140,14 @@ def diversity(x: Tensor) -> float | None:
         >>> diversity(torch.tensor([[[0.0], [1.0]], [[5.0], [8.0]]]))
         2.0
     """
-    _expect_tensor("x", x)
+    expect_tensor("x", x)
     if x.ndim < 2:
         raise ArgumentError(f"expected x of shape (batch, samples, *shape), got {tuple(x.shape)}; add the axes")
     batch, samples = x.shape[:2]
     if batch == 0 or samples < 2:
         return None
-    flat = _rows(x.reshape(batch * samples, *x.shape[2:])).unflatten(0, (batch, samples))
-    mean = float(torch.cat([_pair_means(part) for part in flat.split(_chunk(samples**2))]).nanmean())
+    rows = flat(x.reshape(batch * samples, *x.shape[2:])).unflatten(0, (batch, samples))
+    mean = float(torch.cat([_pair_means(part) for part in rows.split(chunk(samples**2))]).nanmean())
     return mean if math.isfinite(mean) else None
 
 
@@ -233,8 +168,8 @@ def agreement(judge_labels: Tensor, wanted: Tensor) -> float | None:
         >>> agreement(torch.tensor([3, 1, 7]), torch.tensor([3, 2, -1]))
         0.5
     """
-    _expect_tensor("judge_labels", judge_labels)
-    _expect_tensor("wanted", wanted)
+    expect_tensor("judge_labels", judge_labels)
+    expect_tensor("wanted", wanted)
     if judge_labels.shape != wanted.shape:
         raise ArgumentError(
             f"expected as many labels as wanted, got {tuple(judge_labels.shape)} and {tuple(wanted.shape)}; "
@@ -262,8 +197,8 @@ def paired_standard_error(a: Tensor, b: Tensor) -> float:
         >>> paired_standard_error(torch.tensor([0.5, 1.0]), torch.tensor([0.25, 0.25]))
         0.25
     """
-    _expect_tensor("a", a)
-    _expect_tensor("b", b)
+    expect_tensor("a", a)
+    expect_tensor("b", b)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
         raise ArgumentError(
             f"expected two or more pairs of shape (n,), got {tuple(a.shape)} and {tuple(b.shape)}; measure more seeds"
@@ -272,43 +207,21 @@ def paired_standard_error(a: Tensor, b: Tensor) -> float:
     return float(differences.std(correction=1)) / math.sqrt(len(a))
 
 
-def _rows(x: Tensor, *, like: Tensor | None = None) -> Tensor:
-    device = (x if like is None else like).device
-    # Apple's GPUs have no float64.
-    device = torch.device("cpu") if device.type == "mps" else device
-    return x.detach().to(device).double().reshape(len(x), math.prod(x.shape[1:]))
-
-
-def _chunk(row: int) -> int:
-    """Return how many rows of that many distances are held at once."""
-    return max(1, _ENTRIES // max(1, row))
-
-
-def _distances(x: Tensor, reference: Tensor) -> Iterator[Tensor]:
-    for rows in x.split(_chunk(len(reference))):
-        yield _cdist(rows, reference)
-
-
-def _cdist(a: Tensor, b: Tensor) -> Tensor:
-    # The faster way, by a matrix product, gives a copy a distance above zero, and equal distances unequal values.
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def _radii(x: Tensor, k: int) -> Tensor:
     # The nearest of all is the point itself.
-    radii = torch.cat([distances.topk(k + 1, largest=False).values[:, k] for distances in _distances(x, x)])
+    radii = torch.cat([distances.topk(k + 1, largest=False).values[:, k] for distances in blocks(x, x)])
     # Without k finite neighbours there is no ball, not one that holds everything.
     return torch.where(radii.isfinite(), radii, -1.0)
 
 
 def _pair_means(x: Tensor) -> Tensor:
-    distances = _cdist(x, x)
+    distances = cdist(x, x)
     distances.diagonal(dim1=1, dim2=2).fill_(math.nan)
     return torch.where(distances.isfinite(), distances, math.nan).nanmean((1, 2))
 
 
 def _expect_neighbours(real: Tensor, fake: Tensor, k: int) -> None:
-    _expect_like("real", real, "fake", fake)
+    expect_like("real", real, "fake", fake)
     if type(k) is not int or k < 1:
         raise ArgumentError(f"expected k to be an integer of at least 1, got {k!r}; 5 is usual")
     if min(len(real), len(fake)) <= k:
@@ -316,31 +229,3 @@ def _expect_neighbours(real: Tensor, fake: Tensor, k: int) -> None:
             f"expected more than k = {k} reals and fakes, got {len(real)} and {len(fake)}; "
             "measure more inputs or lower k"
         )
-
-
-def _expect_like(name: str, x: Tensor, other: str, reference: Tensor) -> None:
-    _expect_tensor(name, x)
-    _expect_tensor(other, reference)
-    if x.shape[1:] != reference.shape[1:]:
-        raise ArgumentError(
-            f"expected {name} and {other} of one shape beyond the first axis, got {tuple(x.shape)} and "
-            f"{tuple(reference.shape)}; reshape one of them"
-        )
-
-
-def _expect_tensor(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or x.is_complex() or x.ndim == 0:
-        got = f"shape {tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise ArgumentError(f"expected {name} to be a real tensor of shape (n, ...), got {got}; convert it")
-
-
-def _expect_some(name: str, x: Tensor) -> None:
-    _expect_tensor(name, x)
-    if len(x) == 0:
-        raise ArgumentError(f"expected at least one input in {name}, got none; pass some")
-
-
-def _expect_finite(name: str, x: Tensor) -> None:
-    if not x.isfinite().all():
-        bad = int((~x.isfinite().all(1)).sum())
-        raise ArgumentError(f"expected {name} to be finite, got NaN or infinity in {bad} inputs; remove them")

@@ -18,7 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ["errors"],
     ["checks", "digest"],
-    ["noise", "rows", "arrays", "files", "metrics"],
+    ["noise", "rows", "arrays", "files", "distances"],
+    ["metrics"],
     ["progress"],
     ["space", "numpy_files", "tensor_files"],
     ["layers"],
@@ -30,6 +31,7 @@ FLOORS = [
     ["training"],
     ["inverter"],
     ["inverters"],
+    ["support_vectors"],
     ["checkpoint", "data", "judge"],
     ["classifiers"],
     ["report"],

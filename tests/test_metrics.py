@@ -12,9 +12,10 @@ import torch
 from sentences import assert_one_sentence
 from torch import Tensor
 
-from genrev import metrics
+from genrev import distances
+from genrev.distances import nearest_distance
 from genrev.errors import ArgumentError
-from genrev.metrics import PRDC, agreement, diversity, nearest, nearest_distance, novelty, paired_standard_error, prdc
+from genrev.metrics import PRDC, agreement, diversity, novelty, paired_standard_error, prdc
 
 Points = list[list[float]]
 
@@ -72,7 +73,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, entries: int) ->
     real, fake = clouds()
     x = torch.randn(7, 4, 2)
     whole = prdc(real, fake), nearest_distance(real, fake), diversity(x)
-    monkeypatch.setattr(metrics, "_ENTRIES", entries)
+    monkeypatch.setattr(distances, "_ENTRIES", entries)
     assert prdc(real, fake) == whole[0]
     assert torch.equal(nearest_distance(real, fake), whole[1])
     assert diversity(x) == pytest.approx(whole[2])
@@ -192,60 +193,6 @@ def test_reals_that_are_not_finite_are_an_argument_error() -> None:
 def test_sets_of_unlike_shape_or_type_are_an_argument_error(measure: Callable[..., Any], other: Any) -> None:
     with pytest.raises(ArgumentError) as caught:
         measure(torch.zeros(20, 3), other)
-    assert_one_sentence(str(caught.value))
-
-
-def test_nearest_distance_is_its_definition() -> None:
-    x, reference = clouds(d=5)
-    expected = [min(math.dist(a, b) for b in reference.tolist()) for a in x.tolist()]
-    assert nearest_distance(x, reference).tolist() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_copy_is_at_distance_zero_exactly_even_far_from_the_origin(dtype: torch.dtype) -> None:
-    reference = 1e4 + torch.randn(200, 300, dtype=dtype)
-    assert nearest_distance(reference[50:80], reference).tolist() == [0.0] * 30
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e9, 1e150])
-@pytest.mark.parametrize(("m", "d"), [(1, 3), (8, 2), (9, 2), (300, 40)])
-def test_the_nearest_row_is_found_by_its_number(m: int, d: int, scale: float) -> None:
-    x, reference = (values.double() * scale for values in clouds(40, m, d))
-    distance, place = nearest(x, reference)
-    every = torch.tensor([[math.dist(a, b) for b in reference.tolist()] for a in x.tolist()], dtype=torch.float64)
-    assert place.tolist() == every.argmin(1).tolist()
-    assert distance.tolist() == pytest.approx(every.amin(1).tolist())
-
-
-def test_rows_too_close_for_a_quick_look_are_measured_all() -> None:
-    offset = torch.arange(50, dtype=torch.float64)[:, None] * 1e-9
-    reference = 1e6 + offset.flip(0)
-    distance, place = nearest(torch.tensor([[1e6], [1e6 + 20e-9], [1e6 - 1.0]], dtype=torch.float64), reference)
-    every = (torch.tensor([[1e6], [1e6 + 20e-9], [1e6 - 1.0]], dtype=torch.float64) - reference.T).abs()
-    assert distance.tolist() == every.amin(1).tolist()
-    assert every.gather(1, place[:, None])[:, 0].tolist() == distance.tolist()
-
-
-def test_of_equally_near_rows_the_first_is_named_and_what_is_not_finite_has_none() -> None:
-    reference = torch.tensor([[5.0], [1.0], [-1.0], [1.0]])
-    distance, place = nearest(torch.tensor([[0.0], [math.nan], [math.inf]]), reference)
-    assert distance.tolist() == [1.0, math.inf, math.inf]
-    assert place.tolist() == [1, -1, -1]
-
-
-def test_inputs_that_are_not_finite_are_infinitely_far() -> None:
-    x = torch.tensor([[0.0, math.nan], [math.inf, 0.0], [3.0, 4.0]])
-    assert nearest_distance(x, torch.zeros(1, 2)).tolist() == [math.inf, math.inf, 5.0]
-
-
-def test_no_inputs_have_no_distances() -> None:
-    assert nearest_distance(torch.zeros(0, 2), torch.zeros(3, 2)).shape == (0,)
-
-
-@pytest.mark.parametrize("reference", [torch.zeros(0, 2), torch.tensor([[0.0, math.inf]])])
-def test_a_reference_that_is_empty_or_not_finite_is_an_argument_error(reference: Tensor) -> None:
-    with pytest.raises(ArgumentError) as caught:
-        nearest_distance(torch.zeros(3, 2), reference)
     assert_one_sentence(str(caught.value))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genrev.distances import Neighbours
 from genrev.inverter import Inversion, Outcome
 from genrev.judge import Judge
-from genrev.metrics import agreement, diversity, nearest, prdc
+from genrev.metrics import agreement, diversity, prdc
 
 NEIGHBOURS = 5
 """The k of coverage and recall."""
@@ -106,16 +107,16 @@ class Answer:
             judged = judge.labels(seen.flatten(0, 1)).reshape(seen.shape[:2]).expand(x.shape[:2]).clone()
         return cls(x, found.y.cpu(), found.residual.cpu(), found.outcome.cpu(), judged)
 
-    def beside(self, training: Tensor, samples: int, unit: Tensor | None = None) -> Answer:
+    def beside(self, training: Neighbours, samples: int, unit: Tensor | None = None) -> Answer:
         """Return the answer with the training inputs that its first samples are nearest to.
 
         Args:
-            training: ``(t, *input_shape)``, on the CPU, in the unit.
+            training: the training inputs, on the CPU, in the unit.
             samples: how many of each target, from the first; all costs the time of all.
             unit: ``input_shape``: what distances count each value in; None for input units.
         """
         x = counted(self.x[:, :samples], unit)
-        distance, number = nearest(x.flatten(0, 1), training)
+        distance, number = training.of(x.flatten(0, 1))
         return replace(self, nearest=number.reshape(x.shape[:2]), distance=distance.reshape(x.shape[:2]))
 
     @property

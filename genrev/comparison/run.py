@@ -17,6 +17,7 @@ from genrev.comparison.given import check_command, check_inputs, check_inverters
 from genrev.comparison.learning import curves
 from genrev.comparison.nearest import keep_neighbours
 from genrev.comparison.saved import Comparison
+from genrev.distances import Neighbours
 from genrev.errors import ArgumentError
 from genrev.inverter import Inverter, Problem, Proposal, Traits
 from genrev.judge import Judge
@@ -90,7 +91,7 @@ def compare(
     methods: dict[str, Inverter] = {"noise": noise, **inverters}
     _expect_fitted(inverters, targets)
     unit = None if network.space.alike else network.space.unit
-    ask = _Asking(methods, samples, seed, judge, counted(training.cpu(), unit), unit)
+    ask = _Asking(methods, samples, seed, judge, Neighbours(counted(training.cpu(), unit)), unit)
     typed = _Run() if asked is None else ask(asked, beside=samples, label="typed targets")
     run = ask(targets, beside=1, label="held-out targets")
 
@@ -179,7 +180,7 @@ class _Asking:
         samples: how many inputs for each target.
         seed: of everything random.
         judge: an independent classifier, or None.
-        training: ``(t, *input_shape)``, on the CPU, in the unit: what answers are set beside.
+        training: the training inputs, on the CPU, in the unit: what answers are set beside.
         unit: ``input_shape``: what distances count each value in; None for input units.
     """
 
@@ -187,7 +188,7 @@ class _Asking:
     samples: int
     seed: int
     judge: Judge | None
-    training: Tensor
+    training: Neighbours
     unit: Tensor | None
 
     def __call__(self, targets: Any, *, beside: int, label: str) -> _Run:
