@@ -155,16 +155,19 @@ class NewtonInverter(Inverter):
     def _search(self, problem: Problem, x: Tensor, box: dict[str, Any]) -> Search:
         """Solve behind the last activation; what can't be met there goes on for the nearest output itself.
 
-        From a start the search first keeps to the path that the linear model can follow.
+        From a start the search first keeps to the path that the linear model can follow. What is met, and no more, is
+        left: a target that can be had to a twentieth of the tolerance and no better would take every search there is.
         """
         if problem.start is None:
             search = self._solve(problem, x, box, behind=True)
         else:
             search = self._solve(problem, x, {**box, "trust": _TRUST}, behind=True)
-            self._try_again(search, search.status != Status.SOLVED, problem, x, box, behind=True)
+            self._try_again(search, search.share > 1, problem, x, box, behind=True)
         if self.network.link is not None:
             found = search.x.reshape(x.shape)
-            self._try_again(search, search.status == Status.STALLED, problem, found, box, behind=False)
+            self._try_again(
+                search, (search.status == Status.STALLED) & (search.share > 1), problem, found, box, behind=False
+            )
         return search
 
     def _try_again(
@@ -176,9 +179,7 @@ class NewtonInverter(Inverter):
             search.improve(left, self._solve(problem[left], x[left], part, behind=behind))
 
     def _restart(self, problem: Problem, search: Search, box: dict[str, Any], attempt: int) -> None:
-        # Away from a start only what is not met is worth the way.
-        open_ = search.status != Status.SOLVED if problem.start is None else search.share > 1
-        left = open_.nonzero()[:, 0]
+        left = (search.share > 1).nonzero()[:, 0]
         if len(left) == 0:
             return
         part = problem[left]
