@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from genrev.inverters import INVERTERS
+# The tests' tensors are small: a second thread gains nothing, and beside any other work at once waits for its turn so
+# long that the suite takes several times as long. Commands that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # noqa: E402
+
+from genrev.inverters import INVERTERS  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ def arrays(found: Inversion, space: InputSpace, names: _Names, columns: _Names) 
     """
     file = io.BytesIO()
     parts = {name: getattr(found, name).cpu().numpy() for name in ("x", "y", "target", "residual", "outcome")}
-    np.savez(file, **parts, allow_pickle=False)
+    np.savez(file, **parts)
     return file.getvalue()
 
 
