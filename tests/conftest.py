@@ -12,9 +12,9 @@ import pytest
 # long that the suite takes several times as long. Commands that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch  # noqa: E402
+import torch
 
-from genrev.inverters import INVERTERS  # noqa: E402
+from genrev.inverters import INVERTERS
 
 
 @pytest.fixture(autouse=True)
