@@ -416,7 +416,9 @@ def test_what_else_decides_the_result_is_told_apart(tmp_path: Path) -> None:
         assert_one_sentence(caught.value)
 
 
-@pytest.mark.parametrize("about", [{"x": torch.zeros(1)}, {"x": object()}, {1j: 2}, 3, "text"], ids=repr)
+@pytest.mark.parametrize(
+    "about", [{"x": torch.zeros(1)}, {"x": object()}, {1j: 2}, 3, "text"], ids=lambda about: type(about).__name__
+)
 def test_what_no_json_holds_is_refused(tmp_path: Path, about: Any) -> None:
     with (
         pytest.raises(ArgumentError, match="expected about as a dict") as caught,
