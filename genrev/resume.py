@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,9 @@ _SHARE = 0.02
 """The share of the time that saving the state may take."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+_LONG = 60
+"""How many characters of a value a sentence shows."""
 
 
 @contextmanager
@@ -229,7 +233,7 @@ class _State:
             one, other = theirs.get(name), mine.get(name)
             if not _alike(one, other):
                 hidden = _opaque(one) or _opaque(other)
-                how = f"of other {name}" if hidden else f"with {name} {_short(one)} instead of {_short(other)}"
+                how = f"of other {name}" if hidden else f"with {name} {' instead of '.join(_apart(one, other))}"
                 raise FileError(
                     f"expected {self.name} to hold the state of this training, got one {how}; delete the file to begin "
                     "anew, or give the arguments that it was kept for"
@@ -288,9 +292,15 @@ def _opaque(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, str) and _DIGEST.fullmatch(value) is not None)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _apart(one: Any, other: Any) -> list[str]:
+    """Return two values in few words, long ones from the word on in which they differ."""
+    texts = repr(one), repr(other)
+    begin = 0
+    if max(map(len, texts)) > _LONG:
+        alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))
+        begin = texts[0].rfind(" ", 0, len(list(alike))) + 1
+    parts = [text[begin:] if len(text) <= begin + _LONG else f"{text[begin : begin + _LONG - 3]}..." for text in texts]
+    return [f"... {part}" if begin else part for part in parts]
 
 
 def _plain(about: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_inputs_of_many_values_are_not_printed():
 def test_what_is_left_out_of_the_words_is_counted():
     lines = list(answer_lines(answered(np.ones((2, 20, 3))), None, None))
     assert "and the inputs of 8 more, which --out FILE.csv writes" in lines
-    assert lines[-1] == "and 24 more, of 2 targets with 20 samples each"
+    assert lines[-1] == "and 24 more of 40 inputs found, which --out FILE.csv writes"
     assert len(list(answer_lines(answered(np.ones((5000, 1, 3))), None, None))) < 200
     assert max(map(len, lines)) < 120
 

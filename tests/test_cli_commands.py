@@ -401,6 +401,14 @@ def test_saved_inverters_are_compared_without_fitting_them_again(network, capsys
     assert {name: Path("out", name).read_bytes() for name in again} == again
 
 
+def test_a_comparison_may_be_of_saved_inverters_alone(network, capsys):
+    options = ["--network", "net.safetensors", "--data", "npz:own.npz"]
+    ran(capsys, "train", "decoder", *options, "--set", "steps=3", "--out", "d.safetensors")
+    line = ["compare", "net.safetensors", "--data", "npz:own.npz", "--inverter", "d.safetensors", "--targets", "6"]
+    ran(capsys, *line, "--methods", "decoder", "--out", "out")
+    assert [row.inverter for row in Comparison.load("out").rows][2:] == ["decoder"]
+
+
 def test_all_held_out_inputs_are_asked_for_where_they_are_fewer_than_usual(network, capsys):
     ran(
         capsys,

@@ -749,3 +749,15 @@ def test_a_training_on_a_gpu_goes_on_with_its_generators(tmp_path: Path) -> None
 
 def test_time_is_measured_outside_of_a_block_as_ever() -> None:
     assert abs(clock() - time.perf_counter()) < 100
+
+
+def test_long_arguments_are_shown_from_where_they_differ(tmp_path: Path) -> None:
+    command = "genrev train cvae --network a/very/long/path/to/some/network.safetensors --out cvae.safetensors --set"
+    lesson = Lesson()
+    lesson.stop = 20
+    with pytest.raises(KeyboardInterrupt), resumable(tmp_path / "state", about={"of": f"{command} steps=4"}, every=0):
+        lesson.learn()
+    with pytest.raises(FileError) as caught, resumable(tmp_path / "state", about={"of": f"{command} steps=7"}):
+        pass
+    assert "got one with of ... steps=4' instead of ... steps=7'; delete the file" in str(caught.value)
+    assert_one_sentence(str(caught.value))

@@ -30,9 +30,8 @@ ENDS = {
 _ADVICE = {
     Outcome.CONVERGED: "The output is within tolerance of the target.",
     Outcome.MISSED: "This one-shot method came out above tolerance: refine it with --method {method}+newton{more}.",
-    Outcome.STALLED: "The solver got no closer from where it began: try more --samples or another --seed, begin "
-    "elsewhere with --start FILE.npy, or let a method that learns propose, as in --method cvae+newton; where nothing "
-    "helps, the network may be unable to give the target: ask for a less extreme --target or --confidence.",
+    Outcome.STALLED: "The solver got no closer from where it began: try more --samples or another --seed{elsewhere}; "
+    "where nothing helps, the network may be unable to give the target: ask for another one.",
     Outcome.LIMIT: "The steps ran out before the tolerance was met: allow more, as in --set newton.steps=200, or use "
     "--method newton.",
     Outcome.DIVERGED: "The result is not finite: check the network's weights and the scale of its inputs, or give the "
@@ -41,6 +40,9 @@ _ADVICE = {
     "for a less extreme --target or --confidence.",
 }
 """What each outcome means and what helps, in the options of the shell; `Outcome.sentence` says it for Python."""
+
+_ELSEWHERE = ", begin elsewhere with --start FILE.npy, or let a method that learns propose, as in --method cvae+newton"
+"""What helps a solver that proposes its own start."""
 
 
 def advice(outcome: Outcome, method: str, *, stochastic: bool) -> str:
@@ -57,7 +59,8 @@ def advice(outcome: Outcome, method: str, *, stochastic: bool) -> str:
     """
     # Of the best of several draws it is the method drawn from that has a name.
     name, more = method.split()[-1], ", or draw more with --samples" if stochastic else ""
-    return _ADVICE[outcome].format(method=name, more=more)
+    elsewhere = "" if "+" in name else _ELSEWHERE
+    return _ADVICE[outcome].format(method=name, more=more, elsewhere=elsewhere)
 
 
 def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequence[str] | None) -> Iterator[str]:
@@ -89,7 +92,7 @@ def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequenc
         shown += count
     total = batch * samples
     if total > shown:
-        yield f"and {total - shown} more, of {batch} targets with {samples} samples each"
+        yield f"and {total - shown} more of {total} inputs found, which --out FILE.csv writes"
 
 
 def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:

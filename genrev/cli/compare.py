@@ -83,7 +83,7 @@ class Compare(Shown):
         network = None if self.network is None else load_network(self.network)
         given = {} if network is None else load_inverters(self.inverter, network)
         check_split([path for path in (self.network, *self.inverter) if path is not None], self.data, self.split)
-        check_methods([name for name in names if name not in given])
+        check_methods(names, given)
         _check_used(given, names)
         keywords = settings_by_method(self.set, [part for name in names for part in name.split("+")])
         with one_thread(), output_folder(self.out) as folder:
@@ -114,7 +114,7 @@ class Compare(Shown):
             save(network, os.path.join(folder, "network.safetensors"), about=about)
         judge = fit_judge(splits, seed=self.seed)
         inverters = fit_methods(names, network, splits.train.inputs, seed=self.seed, keywords=keywords, given=given)
-        say(f"  asking {len(names)} methods for the outputs of {len(inputs)} held-out inputs, {self.samples} times")
+        say(f"  asking {', '.join(names)} for the outputs of {len(inputs)} held-out inputs, {self.samples} times")
         comparison = compare(
             network,
             inverters,

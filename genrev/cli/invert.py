@@ -108,8 +108,7 @@ class Invert(Shown):
         """Return the method that is asked for, made of fitted parts and of what needs no fitting."""
         given = load_inverters(self.inverter, network)
         name = self.method or _usual(given)
-        if name not in given:
-            check_methods([name])
+        check_methods([name], given)
         parts = name.split("+")
         self._check_start(name, given.get(name) or given.get(parts[0]))
         unused = [one for one in given if one != name and one not in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +132,12 @@ def resuming(out: str, command: str, network: Network | None = None) -> Iterator
             raise
 
 
-def check_methods(names: Sequence[str]) -> None:
+def check_methods(names: Sequence[str], given: Collection[str] = ()) -> None:
     """Refuse methods that can't be built, before a network is trained for them.
 
     Args:
         names: as `genrev.build` takes them.
+        given: those that are there already, and need not be built.
 
     Raises:
         UnknownNameError: a name is in no line of `INVERTERS`.
@@ -155,7 +156,8 @@ def check_methods(names: Sequence[str]) -> None:
         raise ArgumentError(f"expected at least one method, got none; name some, as in {','.join(METHODS)}")
     smallest = Network(nn.Sequential(nn.Linear(1, 1), nn.Sigmoid()), space=InputSpace((1,)))
     for name in names:
-        build(name, smallest)
+        if name not in given:
+            build(name, smallest)
 
 
 def fit_methods(

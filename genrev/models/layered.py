@@ -84,7 +84,7 @@ def one_a_layer(activation: str | Sequence[str], layers: int) -> list[str]:
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
         raise ArgumentError(
-            f"expected one activation or one for each of {layers} layers, got {len(names)}; add the rest"
+            f"expected one activation or one for each of {layers} layers, got {len(names)}; name as many"
         )
     for name in names:
         if not isinstance(name, str) or name not in ACTIVATIONS:
