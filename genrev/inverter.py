@@ -63,8 +63,8 @@ class Outcome(IntEnum):
 
 _SENTENCES = {
     Outcome.CONVERGED: "The output is within tolerance of the target.",
-    Outcome.MISSED: "This one-shot method came out above tolerance: refine it with a solver, Refined(..., "
-    "NewtonInverter(network)), or, where the method draws, ask for more samples.",
+    Outcome.MISSED: "This one-shot method came out above tolerance: refine it with newton, as cvae+newton "
+    "refines cvae, or, where the method draws, ask for more samples.",
     Outcome.STALLED: "The solver got no closer from where it began, and returns the nearest output it found: begin "
     "elsewhere, draw more samples, or fit the method on data; where nothing helps, the network may be unable to give "
     "the target: ask for a less extreme one.",
