@@ -1,9 +1,10 @@
-"""Checks that every room needs: how a function is called, and what a count, a number, a word and a seed may be."""
+"""Checks that every room needs: how a function is called, and what a count, a number, a word, a dict, a seed may be."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import json
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -163,6 +164,29 @@ def one_of(name: str, value: Any, names: Iterable[str]) -> str:
             f"{nearest(str(value), names) or '; choose one of them'}"
         )
     return value
+
+
+def as_json(name: str, values: Any) -> dict[str, Any]:
+    """Return a dict as JSON gives it back: tuples as lists, names that are numbers as strings.
+
+    Args:
+        name: of the argument.
+        values: a mapping of whatever ``json`` writes.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> as_json("about", {"seed": 0, "shape": (1, 28, 28)})
+        {'seed': 0, 'shape': [1, 28, 28]}
+    """
+    try:
+        return json.loads(json.dumps(dict(values)))
+    except (TypeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:80].rstrip(".")
+        raise ArgumentError(
+            f"expected {name} as a dict of strings, numbers, lists and dicts, got '{said}'; convert it first"
+        ) from error
 
 
 def check_seed(seed: Any) -> int:

@@ -1,4 +1,4 @@
-"""Distances between inputs: measured exactly, in chunks, and which of very many rows is the nearest."""
+"""Distances between inputs: measured exactly and in chunks, which of many rows is the nearest, what is refused."""
 
 from __future__ import annotations
 

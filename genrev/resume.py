@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import os
 import re
 import time
@@ -17,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genrev.checks import real
-from genrev.errors import ArgumentError, FileError
+from genrev.checks import as_json, real
+from genrev.errors import FileError
 from genrev.files import expect_writable, read_bytes, remove_leftovers, write_bytes
 
 _KIND, _FORMAT = "genrev training", 1
@@ -64,7 +63,7 @@ def resumable(
         (False, False)
     """
     every = real("every", every)
-    state = _State(path, _plain(about or {}), every)
+    state = _State(path, as_json("about", about or {}), every)
     token = _STATE.set(state)
     try:
         yield bool(state.runs)
@@ -301,12 +300,3 @@ def _apart(one: Any, other: Any) -> list[str]:
         begin = texts[0].rfind(" ", 0, len(list(alike))) + 1
     parts = [text[begin:] if len(text) <= begin + _LONG else f"{text[begin : begin + _LONG - 3]}..." for text in texts]
     return [f"... {part}" if begin else part for part in parts]
-
-
-def _plain(about: Any) -> dict[str, Any]:
-    try:
-        return json.loads(json.dumps(dict(about)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentError(
-            f"expected about as a dict of strings, numbers, lists and dicts, got '{error!s:.80}'; convert it first"
-        ) from error

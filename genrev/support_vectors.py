@@ -13,7 +13,7 @@ class GaussianMachine(SVC):
     """A support vector machine with Gaussian kernel, of width 1 over the number of values and their variance.
 
     scikit-learn learns it. Its own `predict` measures each input against each support vector in turn, which for
-    images takes ten times as long as the same by a matrix product, as it is done here.
+    images takes several times as long as the same by a matrix product, as it is done here.
 
     Reference:
         Chang and Lin, 2011, "LIBSVM: a library for support vector machines", on the votes of pairs of classes.
@@ -24,13 +24,35 @@ class GaussianMachine(SVC):
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from inputs ``(n, d)`` and labels ``(n,)``."""
+        """Learn to tell classes apart.
+
+        Args:
+            X: ``(n, d)``: inputs, finite.
+            y: ``(n,)``: their labels, of two classes or more.
+            sample_weight: ``(n,)``: how much each input counts; all alike if not given.
+
+        Returns:
+            The machine itself.
+
+        Raises:
+            ValueError: what scikit-learn says of inputs and labels that don't fit.
+        """
         variance = float(np.var(X))
         self.gamma = 1 / (np.shape(X)[1] * variance) if variance else 1.0
         return super().fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the label of each input ``(n, d)``: that for which most pairs of classes vote, the first of equals."""
+        """Return the label for which most pairs of classes vote, the first of equals.
+
+        Args:
+            X: ``(n, d)``: inputs, finite; read in double precision.
+
+        Returns:
+            ``(n,)``: a label each.
+
+        Raises:
+            ValueError: the inputs have another number of values than those learned from, or some are not finite.
+        """
         kernel = rbf_kernel(np.asarray(X, dtype=np.float64), self.support_vectors_, gamma=self.gamma)
         count = len(self.classes_)
         if count == 2:

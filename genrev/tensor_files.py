@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genrev.checks import as_json
 from genrev.errors import ArgumentError, FileError
 from genrev.files import expect_file, reason, shown, unreadable, write_bytes
 
@@ -45,7 +46,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
     import torch
     from safetensors.torch import save
 
-    plain = _plain(header)
+    plain = as_json("the header", header)
     # Safetensors keeps its own metadata under this name, and would write a file that nobody can read.
     if "__metadata__" in tensors:
         raise ArgumentError("expected tensor names other than '__metadata__', got it; rename that tensor")
@@ -114,16 +115,6 @@ def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     from genrev.digest import digest
 
     return digest(dict(sorted(tensors.items())), json.dumps(header))
-
-
-def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a header as it will be read again."""
-    try:
-        return json.loads(json.dumps(dict(header)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentError(
-            f"expected a header of dicts, lists, strings and numbers, got '{reason(error)}'; convert it first"
-        ) from error
 
 
 def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
