@@ -523,3 +523,20 @@ def test_the_covariance_of_few_inputs_and_constant_values_does_not_stop_it(shape
         data[:, 0] = 0.25
     target = net.evaluate(torch.full((3, *shape), 0.4))
     assert bool(NewtonInverter(net, metric="covariance").fit(data).reconstruct(target, seed=0).converged.all())
+
+
+def test_what_is_met_is_searched_once_though_it_can_not_be_had_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two outputs that add up to 1 are asked for a sum that is a twentieth of the tolerance beside it."""
+    layer = nn.Linear(3, 2)
+    with torch.no_grad():
+        layer.weight[1], layer.bias[1] = -layer.weight[0], 1 - layer.bias[0]
+    newton = NewtonInverter(Network(layer, space=InputSpace((3,))))
+    searches: list[int] = []
+    search = newton._solve
+    monkeypatch.setattr(newton, "_solve", lambda *args, **keywords: searches.append(1) or search(*args, **keywords))
+    for start in (None, torch.zeros(3)):
+        searches.clear()
+        found = newton.reconstruct([0.4, 0.6 + 1e-4], start=start, seed=0)
+        assert found.converged.all()
+        assert float(found.residual) == pytest.approx(5e-5, rel=0.01)
+        assert len(searches) == 1
