@@ -78,12 +78,12 @@ class Judge:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from genrev.support_vectors import GaussianMachine
+        from genrev.support_vectors import GaussianSVC
 
         inputs, labels = _checked(inputs, labels, seed)
         seen = _subset(labels, _MOST_INPUTS, seed)
         # C = 10 and that width read handwritten digits near the best that any choice does, whatever the pixels' scale.
-        machine = GaussianMachine(C=10.0)
+        machine = GaussianSVC(C=10.0)
         classifier = make_pipeline(StandardScaler(), machine) if standardise else machine
         with progress("judge", 1, unit="fit") as advance:
             classifier.fit(inputs[seen].double().flatten(1).numpy(), labels[seen].numpy())

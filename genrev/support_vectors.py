@@ -9,7 +9,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 
-class GaussianMachine(SVC):
+class GaussianSVC(SVC):
     """A support vector machine with Gaussian kernel, of width 1 over the number of values and their variance.
 
     scikit-learn learns it. Its own `predict` measures each input against each support vector in turn, which for
@@ -19,7 +19,7 @@ class GaussianMachine(SVC):
         Chang and Lin, 2011, "LIBSVM: a library for support vector machines", on the votes of pairs of classes.
 
     Example:
-        >>> GaussianMachine().fit(np.array([[0.0], [0.1], [0.9], [1.0]]), np.array([0, 0, 1, 1])).predict([[0.2]])
+        >>> GaussianSVC().fit(np.array([[0.0], [0.1], [0.9], [1.0]]), np.array([0, 0, 1, 1])).predict([[0.2]])
         array([0])
     """
 

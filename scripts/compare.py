@@ -34,6 +34,7 @@ def main() -> None:
         judge=genrev.Judge.fit(splits.judge.inputs, splits.judge.labels),
         seed=args.seed,
         names=splits.train.names,
+        columns=splits.train.columns,
         command=shlex.join(["python", *sys.argv]),
     )
     comparison.save(args.out)

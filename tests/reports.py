@@ -47,6 +47,7 @@ def report(shape: tuple[int, ...] = (1, 3, 3), *, batch: int = 4, outputs: int =
             "methods": {"newton": "NewtonInverter(steps=7)"},
         },
         "names": ["X", "O"],
+        "columns": None,
         "tolerance": "0.001",
         "tolerances": [0.001],
         "training": {"rows": [], "x": np.zeros((0, *shape))},

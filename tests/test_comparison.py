@@ -27,6 +27,7 @@ from genrev.inverters.gradient import GradientInverter
 from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.retrieval import RetrievalInverter
 from genrev.inverters.wrappers import Refined
+from genrev.judge import Judge
 from genrev.network import Network
 from genrev.report.findings import mark, ordered
 from genrev.space import InputSpace
@@ -266,6 +267,9 @@ def test_a_judge_may_be_anything_that_predicts() -> None:
     comparison = run(network, {"newton": NewtonInverter(network)}, parts(), samples=3, seed=5, judge=Predictor())
     assert row_of(comparison, "newton").judge_agreement == row_of(example(), "newton").judge_agreement
     assert comparison.about["judge"] == "Predictor"
+    standardised = Judge.fit(torch.rand(20, 1, 2, 2), torch.arange(20) % 2, standardise=True)
+    found = run(network, {"newton": NewtonInverter(network)}, parts(), samples=1, judge=standardised)
+    assert found.about["judge"] == "StandardScaler, GaussianSVC"
 
 
 def test_one_sample_has_no_diversity_and_a_method_that_repeats_itself_has_none_to_offer() -> None:
@@ -596,6 +600,9 @@ def mistakes() -> dict[str, dict[str, Any]]:
         "typed targets of only NaN": {"asked": [[NAN, NAN, NAN]]},
         "too few names": {"names": ["a", "b"]},
         "names that are one word": {"names": "abc"},
+        "columns of an image": {"columns": ["a", "b", "c", "d"]},
+        "columns that are one word": {"columns": "abcd"},
+        "columns that are a number": {"columns": 4},
         "a judge that is none": {"judge": 3},
     }
 

@@ -219,6 +219,8 @@ def spoilt() -> dict[str, Any]:
         "outcomes that are floats": tensor("answers/newton/outcome", lambda values: values.double() + 0.5),
         "notes that are a list": header("notes", []),
         "names that are a number": header("names", 3),
+        "columns that are a number": header("columns", 3),
+        "columns of an image": header("columns", ["a", "b", "c", "d"]),
         "about without bounds": header("about", {"outputs": "softmax"}),
         "rows that are words": header("rows", ["real"]),
         "a row with a word for a figure": lambda _, header: header["rows"][0].__setitem__("converged", "all"),
@@ -250,6 +252,21 @@ def test_names_that_no_encoding_holds_are_written_with_a_mark_in_their_place(tmp
     found.save(tmp_path)
     assert Comparison.load(tmp_path).names == found.names
     (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_columns_are_saved_and_a_comparison_saved_before_there_were_any_has_none(tmp_path: Path) -> None:
+    network = Network(nn.Linear(3, 1), space=InputSpace((3,)))
+    columns = ["rooms", "age", "floor"]
+    found = run(network, {"newton": NewtonInverter(network)}, parts((3,)), samples=1, columns=columns)
+    found.save(tmp_path)
+    assert Comparison.load(tmp_path).columns == columns
+    assert "rooms" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    path = tmp_path / "samples.safetensors"
+    tensors, header = read_tensors(path)
+    del header["columns"]
+    write_tensors(path, tensors, header)
+    assert Comparison.load(tmp_path).columns is None
+    assert run(network, {"newton": NewtonInverter(network)}, parts((3,)), samples=1, columns=()).columns is None
 
 
 # All kinds of networks

@@ -182,11 +182,13 @@ def test_an_original_is_never_marked_as_a_wrong_answer() -> None:
 
 def test_how_it_was_measured_says_what_its_numbers_are() -> None:
     given = report()
-    given["about"] |= {"asked": 0, "neighbours": 5, "torch": "2.6"}
+    given["about"] |= {"asked": 2, "neighbours": 5, "torch": "2.6"}
     text = Reader(render(given)).text
-    assert "asked 0 · targets typed by hand" in text
+    assert "asked 2 · targets typed by hand" in text
     assert "neighbours 5 · the k of recall and coverage" in text
     assert "torch 2.6" in text
+    given["about"]["asked"] = 0
+    assert "typed by hand" not in Reader(render(given)).text
 
 
 def test_how_a_method_that_repeats_its_answer_is_counted_is_said() -> None:

@@ -222,6 +222,19 @@ def test_vectors_have_cards_too(browser: Browser, tmp_path: Path) -> None:
     assert browser.said("Runtime.exceptionThrown") == []
 
 
+def test_the_card_of_a_short_input_sets_its_values_beside_those_of_the_nearest(
+    browser: Browser, tmp_path: Path
+) -> None:
+    given = beside(report((2,), columns=["rooms", "floor"]), (2,))
+    given["held_out"]["answers"]["noise"]["x"][0, 0] = [5.25, -3.0]
+    (tmp_path / "report.html").write_text(render(given), encoding="utf-8")
+    browser.open(tmp_path / "report.html", width=400)
+    rows = f"[...{CARD}.querySelectorAll('.values tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+    browser.run("document.querySelector('.shot[data-name=noise]').click()")
+    assert browser.run(rows) == [["rooms", "5.25", "0.5"], ["floor", "-3", "0.5"]]
+    assert browser.said("Runtime.exceptionThrown") == []
+
+
 def test_the_page_reads_without_scripts_and_prints(browser: Browser, page: Path) -> None:
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:

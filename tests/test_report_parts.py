@@ -17,7 +17,7 @@ from genrev.report.axes import Axis, around
 from genrev.report.choice import PICKS, hits_and_misses
 from genrev.report.curves import curve
 from genrev.report.findings import ordered
-from genrev.report.labels import Box, place
+from genrev.report.labels import Box, crosses, line, place
 from genrev.report.markdown import escaped
 from genrev.report.pictures import SIDE, VALUES, picture
 from genrev.report.rerun import warning
@@ -124,6 +124,31 @@ def test_labels_overlap_neither_each_other_nor_any_point(kind: str, across: floa
     for (x, y), box in itertools.product(spots.tolist(), boxes):
         assert not box.meets(Box(x - 5, y - 5, x + 5, y + 5))
     assert all(area.holds(box) for box in boxes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_line_crosses_a_box_where_points_of_it_lie_within(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    # Whole numbers make lines along axes and through corners common.
+    for _ in range(300):
+        (x, y), (to_x, to_y), (a, b), (c, d) = random.integers(0, 5, (4, 2)).tolist()
+        box = Box(min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1)
+        steps = np.linspace(0, 1, 1201)[:, None]
+        dots = (1 - steps) * [x, y] + steps * [to_x, to_y]
+        # A hair in from the edges, for a line along one is not within.
+        inside = (dots > np.array([box.left, box.top]) + 1e-9) & (dots < np.array([box.right, box.bottom]) - 1e-9)
+        assert crosses(((x, y), (to_x, to_y)), box) == bool(inside.all(1).any())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_line_to_a_label_runs_through_another_where_there_is_room(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    # Nearly one point: each but the first few labels needs a line.
+    spots = [tuple(spot) for spot in (random.random((8, 2)) * 4 + [300, 60]).tolist()]
+    boxes = place(spots, ["retrieval+newton"] * 8, 13, Box(0, 0, 700, 400))
+    lines = [line(spot, box) for spot, box in zip(spots, boxes, strict=True)]
+    for one, box in itertools.permutations(range(8), 2):
+        assert not crosses(lines[one], boxes[box])
 
 
 def test_labels_without_any_room_are_placed_all_the_same() -> None:
@@ -319,7 +344,7 @@ def test_each_picture_knows_its_nearest_training_input_and_how_far_it_is() -> No
         "The nearest training input, number 7, is 3 away: 2.00 times what is usual for real inputs.",
     ]
     assert {shot["data-place"] for shot in shots} == {"0"}
-    assert [image["id"] for image in reader.attributes("img") if "id" in image] == ["t0"]
+    assert [kept["id"] for kept in reader.attributes("div") if "id" in kept] == ["t0"]
     assert all(
         "nearest training input" in image["alt"] or "copy of" in image["alt"]
         for image in reader.attributes("img", within="gallery")
@@ -501,3 +526,34 @@ def test_of_many_bars_the_longest_of_each_few_is_drawn() -> None:
     assert "M10,100V0H20V100z" in drawn.bars
     assert drawn.broken == "M20,100V0H30V100z"
     assert len(drawn.bars) < 30 * VALUES
+
+
+# Inputs of few values
+
+
+def test_a_short_input_s_values_stand_by_name_in_its_words_and_its_card() -> None:
+    given = beside(report((2,), columns=["rooms", "age of the <house>"]), (2,))
+    given["held_out"]["answers"]["newton"]["x"][0, 0] = [5.25, 1e-5]
+    page = render(given)
+    reader = Reader(page)
+    shot = next(shot for shot in reader.attributes("figure", within="gallery") if shot["data-name"] == "newton")
+    assert shot["data-values"].split(" ") == ["5.25", "1e-5"]
+    picture_ = next(one for one in reader.attributes("svg", within="gallery") if "newton" in one["aria-label"])
+    assert "rooms 5.25, age of the <house> 1e-5" in picture_["aria-label"]
+    assert next(kept["data-values"] for kept in reader.attributes("div") if kept.get("id") == "t0") == "0.5 0.5"
+    assert "rooms 0 to 1; age of the <house> 0 to 1." in " ".join(reader.text.split())
+
+
+def test_values_without_names_are_numbered_and_long_inputs_and_images_have_none() -> None:
+    assert "x0 0 to 1; x1 0 to 1." in " ".join(Reader(render(report((2,)))).text.split())
+    for shape in ((17,), (1, 3, 3), (2, 2)):
+        page = render(report(shape))
+        assert "data-values" not in page
+        assert "from left to right" not in page
+
+
+def test_bars_too_many_for_a_card_are_named_all_the_same_where_they_have_names() -> None:
+    names = [f"column {place}" for place in range(20)]
+    page = Reader(render(report((20,), columns=names)))
+    assert "; ".join(f"{name} 0 to 1" for name in names) in " ".join(page.text.split())
+    assert not any("data-values" in shot for shot in page.attributes("figure", within="gallery"))

@@ -10,12 +10,10 @@ from torch import Tensor
 
 from genrev.inverter import Inversion, Outcome
 from genrev.report.columns import compact
+from genrev.report.values import SHORT, number, value_names
 
 _FEW, _LINES, _ACROSS = 4, 16, 8
 """Up to how many outputs are written out, how many answers, and how many of them beside one another."""
-
-SHORT = 16
-"""Up to how many values of an input are written out, each with its name."""
 
 ENDS = {
     Outcome.CONVERGED: "met to {}",
@@ -121,54 +119,8 @@ def is_short(found: Inversion) -> bool:
 def _inputs(x: Tensor, columns: Sequence[str] | None) -> Iterator[str]:
     """Return the values of some samples, ``(samples, values)``, a line each value."""
     heading = ("input", *(f"sample {sample + 1}" for sample in range(len(x))))
-    rows = zip(column_titles(columns, x.shape[1]), x.T.tolist(), strict=True)
+    rows = zip(value_names(columns, x.shape[1]), x.T.tolist(), strict=True)
     yield from _aligned([heading, *((name, *map(number, values)) for name, values in rows)])
-
-
-def column_titles(columns: Sequence[str] | None, count: int) -> list[str]:
-    """Return what the values of an input are called: by their names, else x0, x1 and so on.
-
-    Args:
-        columns: their names, where they are known.
-        count: how many there are.
-
-    Example:
-        >>> column_titles(None, 2)
-        ['x0', 'x1']
-    """
-    return list(columns) if columns is not None else [f"x{place}" for place in range(count)]
-
-
-def number(value: float) -> str:
-    """Write a value of an input in four digits, without an exponent up to a million.
-
-    Args:
-        value: any float.
-
-    Example:
-        >>> [number(value) for value in (5.0999999, 1278.52, 48213.7, 0.00123456, -1e-9)]
-        ['5.1', '1279', '48214', '0.001235', '-1e-9']
-    """
-    size = abs(value)
-    if 1e4 <= size < 1e6:
-        return f"{value:.0f}"
-    return f"{value:.4g}" if value == 0 or 1e-3 <= size < 1e4 else compact(value)
-
-
-def bounds(low: float, high: float) -> str:
-    """Write the bounds of a value, nothing where it has none.
-
-    Args:
-        low: the least; -inf where there is none.
-        high: the greatest; inf where there is none.
-
-    Example:
-        >>> bounds(4.3, 7.9), bounds(0.0, math.inf)
-        ('4.3 to 7.9', 'from 0')
-    """
-    if math.isfinite(low) and math.isfinite(high):
-        return f"{number(low)} to {number(high)}"
-    return f"from {number(low)}" if math.isfinite(low) else f"up to {number(high)}" if math.isfinite(high) else ""
 
 
 def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:

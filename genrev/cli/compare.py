@@ -125,6 +125,7 @@ class Compare(Shown):
             samples=self.samples,
             seed=self.seed,
             names=splits.train.names,
+            columns=splits.train.columns,
             command=command,
         )
         comparison.save(folder)

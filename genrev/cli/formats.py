@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from genrev.cli.answers import column_titles
 from genrev.cli.sheet import sheet
 from genrev.inverter import Inversion, Outcome
+from genrev.report.values import value_names
 from genrev.space import InputSpace
 
 _Names = Sequence[str] | None
@@ -46,7 +46,7 @@ def table(found: Inversion, space: InputSpace, names: _Names, columns: _Names) -
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     outputs = [f"output {name}" for name in named]
-    writer.writerow(["target", "sample", "residual", "outcome", *outputs, *column_titles(columns, x.shape[2])])
+    writer.writerow(["target", "sample", "residual", "outcome", *outputs, *value_names(columns, x.shape[2])])
     for target, sample in np.ndindex(residual.shape):
         outcome = Outcome(int(found.outcome[target, sample]))
         # As text, a number has the digits of its own precision.

@@ -108,14 +108,14 @@ def _network(
 
 def _range(space: InputSpace, columns: Any) -> str:
     """Say from where to where the values of an input go: each for itself where they are few and differ."""
-    from genrev.cli.answers import SHORT, bounds, column_titles
+    from genrev.report.values import SHORT, bounds, value_names
 
     low, high = space.low.flatten().tolist(), space.high.flatten().tolist()
     if space.alike:
         return bounds(low[0], high[0]) or "any number"
     if space.size > SHORT:
         return f"of each value its own, in all {bounds(min(low), max(high)) or 'any number'}"
-    names = column_titles(columns if isinstance(columns, list) and len(columns) == space.size else None, space.size)
+    names = value_names(columns if isinstance(columns, list) and len(columns) == space.size else None, space.size)
     return ", ".join(f"{name} {bounds(*ends) or 'any number'}" for name, *ends in zip(names, low, high, strict=True))
 
 

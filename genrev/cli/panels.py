@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from genrev.cli.answers import bounds, number
 from genrev.cli.typeface import cut, font
 from genrev.report.pictures import pixels
+from genrev.report.values import bounds, number
 from genrev.space import InputSpace
 
 SIDE = 160

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from genrev.cli.answers import ENDS, column_titles, digits_for, is_short, outputs, short
+from genrev.cli.answers import ENDS, digits_for, is_short, outputs, short
 from genrev.cli.panels import DIM, SIDE, Named, Unnamed
 from genrev.cli.typeface import folded, font
 from genrev.inverter import Inversion, Outcome
+from genrev.report.values import value_names
 from genrev.space import InputSpace
 
 GOOD, BAD = "#0a6b3d", "#b3261e"
@@ -43,7 +44,7 @@ def sheet(found: Inversion, space: InputSpace, names: Sequence[str] | None, colu
     rows, shown = min(batch, _ROWS), min(samples, _COLUMNS)
     x = found.x[:rows, :shown].double().cpu().numpy()
     flat = x.reshape(-1, *space.shape)
-    panel = Named(flat, space, column_titles(columns, flat.shape[1])) if is_short(found) else Unnamed(flat, space)
+    panel = Named(flat, space, value_names(columns, flat.shape[1])) if is_short(found) else Unnamed(flat, space)
 
     asked = [f"asked for {outputs(target, target, names, 3)}" for target in found.target[:rows]]
     longest = math.ceil(max(font(13, bold=True).getlength(title) for title in asked))

@@ -64,7 +64,9 @@ def describe_value(value: Any) -> str:
 
 
 def kind(classifier: Any) -> str:
-    """Return the name of a classifier."""
+    """Return the name of a classifier, and of each step of one that scikit-learn made of several."""
+    if isinstance(steps := getattr(classifier, "steps", None), list):
+        return ", ".join(kind(step) for _, step in steps)
     # The repr of a function holds its address, which differs from run to run.
     return getattr(classifier, "__qualname__", type(classifier).__name__)
 

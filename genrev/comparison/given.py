@@ -76,6 +76,19 @@ def check_names(names: Sequence[str] | None, network: Network) -> list[str] | No
     return [str(name) for name in names]
 
 
+def check_columns(columns: Sequence[str] | None, network: Network) -> list[str] | None:
+    """Return the names of the values of an input as a list; no names where there are none."""
+    if columns is None or (isinstance(columns, Sequence) and not isinstance(columns, str) and not columns):
+        return None
+    shape = network.space.shape
+    if isinstance(columns, str) or not isinstance(columns, Sequence) or (len(columns),) != shape:
+        raise ArgumentError(
+            f"expected a column name for each value of inputs {shape}, got {columns!r:.60}; name all of them, or none, "
+            "and none where inputs are no vectors"
+        )
+    return [str(column) for column in columns]
+
+
 def check_command(command: Any) -> str | None:
     """Return the command that the comparison is run by."""
     if command is not None and not isinstance(command, str):

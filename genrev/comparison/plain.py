@@ -33,6 +33,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "histories": comparison.histories,
         "about": about,
         "names": comparison.names,
+        "columns": comparison.columns,
         "tolerance": repr(tolerance.tolist()),
         "tolerances": tolerance.flatten().tolist(),
         "low": comparison.low.numpy(),

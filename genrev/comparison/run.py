@@ -13,7 +13,7 @@ from torch import Tensor
 from genrev.checks import called_as, check_seed, whole
 from genrev.comparison.about import fingerprint, kind, machine, subject
 from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes, counted
-from genrev.comparison.given import check_command, check_inputs, check_inverters, check_names
+from genrev.comparison.given import check_columns, check_command, check_inputs, check_inverters, check_names
 from genrev.comparison.learning import curves
 from genrev.comparison.nearest import keep_neighbours
 from genrev.comparison.saved import Comparison
@@ -38,6 +38,7 @@ def compare(
     seed: int = 0,
     asked: Any = None,
     names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
     command: str | None = None,
 ) -> Comparison:
     """Ask every inverter for inputs that give the outputs of held-out inputs, and measure all of them alike.
@@ -54,6 +55,7 @@ def compare(
         asked: ``(batch, *output_shape)``: more targets, typed by hand, NaN where any value will do; for the pictures
             and the notes only, in no figure.
         names: a name for each class, for captions.
+        columns: a name for each value of an input, where inputs are vectors, as those of a table are.
         command: what the reader of the report types to run the comparison again; None if there is no such command.
 
     Returns:
@@ -80,7 +82,7 @@ def compare(
         for name, values in (("inputs", inputs), ("reference", reference), ("training", training))
     )
     judge = judge if judge is None or isinstance(judge, Judge) else Judge(judge)
-    names, command = check_names(names, network), check_command(command)
+    names, columns, command = check_names(names, network), check_columns(columns, network), check_command(command)
     targets = network.evaluate(inputs)
     if not bool(targets.isfinite().all()):
         raise ArgumentError(
@@ -115,6 +117,7 @@ def compare(
         training_inputs=training[:0].cpu(),
         tolerance=tolerance,
         names=names,
+        columns=columns,
         low=low,
         high=high,
         about={

@@ -46,6 +46,7 @@ class Comparison:
         training_inputs: ``(k, *input_shape)``: those inputs.
         tolerance: the residual that counts as met: a number, or a tensor with one for each output.
         names: a name for each class, or None.
+        columns: a name for each value of an input, or None.
         low: ``input_shape``: where the range of each input value begins: its bound, else the training inputs' least.
         high: ``input_shape``: where it ends.
         about: how it was measured: versions, seed, counts, what the methods are; plain values by name.
@@ -73,6 +74,7 @@ class Comparison:
     training_inputs: Tensor
     tolerance: float | Tensor
     names: list[str] | None
+    columns: list[str] | None
     low: Tensor
     high: Tensor
     about: dict[str, Any]
@@ -230,6 +232,7 @@ def _header(comparison: Comparison) -> dict[str, Any]:
         "rows": [asdict(row) for row in comparison.rows],
         "answers": list(comparison.answers),
         "asked_answers": list(comparison.asked_answers),
+        "columns": comparison.columns,
         **{name: getattr(comparison, name) for name in _PLAIN},
     }
 
@@ -256,5 +259,7 @@ def _restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Compa
         training_inputs=tensors["training_inputs"],
         low=tensors["low"],
         high=tensors["high"],
+        # Those saved before there were names for columns have none.
+        columns=header.get("columns"),
         **{name: header[name] for name in _PLAIN},
     )

@@ -50,8 +50,9 @@ def expect_whole(comparison: Comparison) -> None:
 
 
 def _expect_words(comparison: Comparison) -> None:
-    about, names = comparison.about, comparison.names
+    about, names, columns = comparison.about, comparison.names, comparison.columns
     _expect(names is None or _texts(names), "names")
+    _expect(columns is None or (_texts(columns) and (len(columns),) == tuple(comparison.low.shape)), "columns")
     _expect(isinstance(about["bounded"], bool) and isinstance(about["outputs"], str), "about")
     _expect(_described(about["methods"]), "about")
     _expect(all(about[key] is None or isinstance(about[key], str) for key in ("command", "judge")), "about")

@@ -13,6 +13,7 @@ from genrev.report.columns import compact
 from genrev.report.findings import FRAME, arranged, mark
 from genrev.report.pictures import SIDE, VALUES
 from genrev.report.shots import Shots, ends
+from genrev.report.values import SHORT, bounds, value_names
 
 METHODS = 12
 """How many methods are shown in pictures at most."""
@@ -57,8 +58,18 @@ def legend(report: Mapping[str, Any], tables: Sequence[Gallery]) -> dict[str, An
         "near": any(answer.get("nearest") is not None for answer in answers),
         "typed": report["asked"] is not None,
         "most": SIDE if images and max(low.shape[-2:]) > SIDE else VALUES if not images and low.size > VALUES else 0,
+        "short": low.ndim == 1 and low.size <= SHORT,
+        "bars": _bars(report["columns"], low, high) if low.ndim == 1 and low.size <= VALUES else [],
         "marks": [(number, *mark, number in pictured) for number, mark in _marks(report, found | pictured).items()],
     }
+
+
+def _bars(columns: Sequence[str] | None, low: np.ndarray, high: np.ndarray) -> list[tuple[str, str]]:
+    """Return the name and the range of each bar; nothing of so many that have no names."""
+    if columns is None and low.size > SHORT:
+        return []
+    names = value_names(columns, low.size)
+    return [(name, bounds(*range_)) for name, *range_ in zip(names, low.tolist(), high.tolist(), strict=True)]
 
 
 def _outcomes(part: Mapping[str, Any]) -> Iterable[int]:

@@ -13,10 +13,11 @@ from genrev.report.findings import FRAME, MARKS, doubt, mark, order, ordered, ta
 from genrev.report.galleries import galleries, legend
 from genrev.report.headline import headline
 from genrev.report.methods import sections
-from genrev.report.pictures import Picture, picture
+from genrev.report.pictures import picture
 from genrev.report.rerun import lines, warning
 from genrev.report.scatter import Scatter, scatter
 from genrev.report.shots import ends
+from genrev.report.values import written
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -29,7 +30,7 @@ def render(report: Mapping[str, Any]) -> str:
             ``notes``, ``asked_notes``: by method, what it did on the held-out and on the typed targets;
             ``histories``: by method, a list of the courses of its training; see `genrev.report.curves.curve`;
             ``about``: how it was measured, by name;
-            ``names``: a name for each class, or None;
+            ``names``: a name for each class, or None; ``columns``: one for each value of an input, or None;
             ``tolerance``: in words; ``tolerances``: one number for each output, or one for all;
             ``training``: the training inputs that answers are shown beside: ``x``, and their numbers, ``rows``;
             ``low``, ``high``: ``input_shape``: the range in which inputs are drawn;
@@ -50,7 +51,7 @@ def render(report: Mapping[str, Any]) -> str:
         >>> page = render({
         ...     "rows": [{"inverter": "real", **{column.key: None for column in COLUMNS}}],
         ...     "summaries": {}, "notes": {}, "asked_notes": {}, "histories": {}, "about": {},
-        ...     "names": None, "tolerance": "0.001", "tolerances": [0.001], "fixed": True,
+        ...     "names": None, "columns": None, "tolerance": "0.001", "tolerances": [0.001], "fixed": True,
         ...     "low": np.zeros((2, 2)), "high": np.ones((2, 2)), "outcomes": {0: ("CONVERGED", "Met.")},
         ...     "training": {"rows": [], "x": np.zeros((0, 2, 2))},
         ...     "held_out": {"targets": np.ones((1, 1)), "classes": [-1], "answers": {"real": {**answer, **rest}}},
@@ -117,6 +118,7 @@ def _plots(report: Mapping[str, Any]) -> list[tuple[str, Scatter]]:
     return [(kind, plot) for kind, plot in found if plot is not None]
 
 
-def _training(report: Mapping[str, Any]) -> list[Picture]:
+def _training(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     low, high = ends(report)
-    return [picture(np.asarray(x, dtype=np.float64), low, high) for x in report["training"]["x"]]
+    inputs = (np.asarray(x, dtype=np.float64) for x in report["training"]["x"])
+    return [{"picture": picture(x, low, high), "numbers": written(x)} for x in inputs]

@@ -13,8 +13,15 @@ _MARGIN = 6.0
 _APART = 3.0
 """How far labels keep from each other, from side to side."""
 
+_FAN, _COLUMN = 24.0, 9
+"""How far a column of labels stands from the points that they share, and how many labels it goes up and down."""
+
 _LETTER = 0.66
 """Width of a letter, in its height."""
+
+
+Line = tuple[tuple[float, float], tuple[float, float]]
+"""From where to where: x and y of both ends."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def width(text: str, size: float) -> float:
 def place(
     points: Sequence[tuple[float, float]], texts: Sequence[str], size: float, area: Box, taken: Sequence[Box] = ()
 ) -> list[Box]:
-    """Return where labels stand: as near to their points as can be, over no point and over no other label.
+    """Return where labels stand: as near to their points as can be, over no point, no other label and no line to one.
 
     Args:
         points: x and y of each.
@@ -103,17 +110,26 @@ def place(
     marks = [Box(x - _MARGIN, y - _MARGIN, x + _MARGIN, y + _MARGIN) for x, y in points]
     full = [*taken, *marks]
     found: list[Box] = []
+    lines: list[Line] = []
     for point, text in zip(points, texts, strict=True):
-        boxes = _candidates(point, width(text, size), 1.2 * size, area)
+        near = sum(math.dist(point, other) < 2 * _MARGIN for other in points)
+        boxes = _candidates(point, width(text, size), 1.2 * size, area, crowded=near > 2)
         first = next(boxes)
-        box = next((one for one in boxes if not any(one.meets(other) for other in full)), first)
+        free = [one for one in boxes if not any(one.meets(other) for other in full)]
+        # Where no line is clear of the labels, the nearest place is still better than one over another.
+        box = next((one for one in free if _clear(point, one, found, lines)), free[0] if free else first)
         found.append(box)
+        lines.append(line(point, box))
         full.append(Box(box.left - _APART, box.top, box.right + _APART, box.bottom))
     return found
 
 
-def _candidates(point: tuple[float, float], across: float, down: float, area: Box) -> Iterator[Box]:
-    """First the box beside the point, wherever that is; then all within the area, the nearest first."""
+def _candidates(point: tuple[float, float], across: float, down: float, area: Box, *, crowded: bool) -> Iterator[Box]:
+    """First the box beside the point, wherever that is; then all within the area, the nearest first.
+
+    The labels of many points at one place stand in a column beside it, so that their lines spread like a fan: labels
+    all around would shut the way to any other.
+    """
     x, y = point
     sides = [
         (x + _MARGIN, y - down / 2),
@@ -128,8 +144,59 @@ def _candidates(point: tuple[float, float], across: float, down: float, area: Bo
         for left in _steps(area.left, area.right - across, 6.0)
         for top in _steps(area.top, area.bottom - down, 3.0)
     ]
-    yield from (box for box in boxes if area.holds(box))
+    steps = [step * sign for step in range(_COLUMN) for sign in (-1, 1)]
+    fan = [
+        _box(left, y - down / 2 + step * down, across, down) for left in (x + _FAN, x - _FAN - across) for step in steps
+    ]
+    yield from (box for box in (fan if crowded else boxes) if area.holds(box))
     yield from sorted(grid, key=lambda box: gap(point, box))
+
+
+def line(point: tuple[float, float], box: Box) -> Line:
+    """Return the shortest line from a point to a box.
+
+    Args:
+        point: x and y.
+        box: any.
+
+    Example:
+        >>> line((0, 0), Box(3, 4, 5, 6))
+        ((0, 0), (3, 4))
+    """
+    x, y = point
+    return point, (min(max(x, box.left), box.right), min(max(y, box.top), box.bottom))
+
+
+def crosses(one: Line, box: Box) -> bool:
+    """Return whether a line has a part within a box.
+
+    Args:
+        one: from where to where.
+        box: any.
+
+    Reference:
+        Liang, Barsky (1984), "A new concept and method for line clipping".
+
+    Example:
+        >>> crosses(((0, 0), (4, 4)), Box(1, 1, 3, 3)), crosses(((0, 0), (4, 0)), Box(1, 1, 3, 3))
+        (True, False)
+    """
+    (x, y), (to_x, to_y) = one
+    begins, ends = 0.0, 1.0
+    for start, end, least, most in ((x, to_x, box.left, box.right), (y, to_y, box.top, box.bottom)):
+        if start == end:
+            if not least < start < most:
+                return False
+            continue
+        first, last = sorted(((least - start) / (end - start), (most - start) / (end - start)))
+        begins, ends = max(begins, first), min(ends, last)
+    return begins < ends
+
+
+def _clear(point: tuple[float, float], box: Box, labels: Sequence[Box], lines: Sequence[Line]) -> bool:
+    """Whether a label's line runs through no other label, and no other's line through it."""
+    own = line(point, box)
+    return not any(crosses(own, other) for other in labels) and not any(crosses(other, box) for other in lines)
 
 
 def gap(point: tuple[float, float], box: Box) -> float:

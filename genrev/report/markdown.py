@@ -31,7 +31,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         >>> row = {"inverter": "newton", **{column.key: None for column in COLUMNS}, "converged": 1.0}
         >>> text = markdown({
         ...     "rows": [row], "notes": {}, "about": {}, "tolerance": "0.001", "tolerances": [0.001],
-        ...     "outcomes": {}, "names": None, "low": [0.0], "high": [1.0], "training": {"rows": [], "x": []},
+        ...     "outcomes": {}, "names": None, "columns": None, "low": [0.0], "high": [1.0],
+        ...     "training": {"rows": [], "x": []},
         ...     "held_out": {"targets": [[0.5]], "classes": [-1], "answers": {}}, "asked": None,
         ... })
         >>> text.splitlines()[12][:28]

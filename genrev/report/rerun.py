@@ -41,7 +41,7 @@ def lines(about: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (name.replace("_", " "), "-" if value is None else str(value), _ABOUT.get(name, ""))
         for name, value in about.items()
-        if name not in _APART
+        if name not in _APART and (name, value) != ("asked", 0)
     ]
 
 

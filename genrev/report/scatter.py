@@ -10,7 +10,7 @@ from typing import Any
 from genrev.report.axes import Axis, around
 from genrev.report.columns import COLUMNS, NONE, Column, compact, percent
 from genrev.report.findings import FRAME, mark, ordered
-from genrev.report.labels import Box, gap, place, width
+from genrev.report.labels import Box, gap, line, place, width
 
 _LETTER = 13.0
 """Size of the letters, in units of the drawing."""
@@ -223,9 +223,8 @@ def _leader(point: tuple[float, float], box: Box, spots: Sequence[tuple[float, f
     away = gap(point, box)
     if away < 10 and not any(gap(other, box) < away + 6 for other in spots if other != point):
         return ""
-    x, y = point
-    near = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
-    return f"M{x},{y}L{near[0]},{near[1]}"
+    (x, y), (to_x, to_y) = line(point, box)
+    return f"M{x},{y}L{to_x},{to_y}"
 
 
 def _words(row: Mapping[str, Any], measure: Column, rows: Sequence[Mapping[str, Any]]) -> str:

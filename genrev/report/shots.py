@@ -11,6 +11,7 @@ from genrev.report.captions import Captions
 from genrev.report.choice import Place
 from genrev.report.columns import compact, ratio
 from genrev.report.pictures import picture
+from genrev.report.values import value_names, written
 
 
 class Shots:
@@ -27,6 +28,7 @@ class Shots:
         self._outcomes, self._rows = report["outcomes"], report["training"]["rows"]
         self._low, self._high = ends(report)
         self._usual = _usual(report)
+        self._columns = report["columns"]
 
     def of(self, name: str, at: Place) -> dict[str, Any]:
         """Return one answer as a picture.
@@ -36,17 +38,24 @@ class Shots:
             at: which target, which sample.
 
         Returns:
-            Its ``picture``; its ``caption``; and ``near``, what is said of the nearest training input: its ``place``
+            Its ``picture``; its ``caption``; the ``numbers`` of a short input; ``words``, all of it for those who can't
+            see the picture; and ``near``, what is said of the nearest training input: its ``place``
             among those that the report holds, or None, and a sentence, ``words``.
         """
         target, _ = at
         answer, label = self.part["answers"][name], self.part["classes"][target]
         caption = self.captions.of(name, self.part["targets"][target], label, answer, at, self._outcomes)
+        x = np.asarray(answer["x"][at], dtype=np.float64)
+        numbers, near = written(x), self._near(answer, at)
+        named = zip(value_names(self._columns, len(numbers)), numbers, strict=True) if numbers else ()
+        said = (caption["words"], ", ".join(f"{name} {value}" for name, value in named), near["words"])
         return {
             "name": name,
-            "picture": picture(np.asarray(answer["x"][at], dtype=np.float64), self._low, self._high),
+            "picture": picture(x, self._low, self._high),
             "caption": caption,
-            "near": self._near(answer, at),
+            "numbers": numbers,
+            "words": ". ".join(words for words in said if words),
+            "near": near,
         }
 
     def _near(self, answer: Mapping[str, Any], at: Place) -> dict[str, Any]:
