@@ -131,6 +131,10 @@ def test_no_command_is_refused(capsys):
     assert "genrev --help" in refused(capsys)
 
 
+def test_an_unknown_command_that_is_near_none_is_sent_to_the_list_of_commands(capsys):
+    assert refused(capsys, "foo").endswith("got 'foo'; see genrev --help\n")
+
+
 def test_an_unknown_option_is_refused_with_the_nearest(capsys):
     assert "did you mean '--seed'?" in refused(capsys, "demo", "--sed", "3")
 

@@ -151,8 +151,10 @@ def _name(argv: list[str]) -> str:
                 _check_second(argv[:2])
             return " ".join(argv[:words])
     name = argv[0] if argv else ""
-    got = f"got {name!r}{nearest(name, COMMANDS)}" if argv else "got none; see genrev --help"
-    raise ArgumentError(f"expected a command ({', '.join(COMMANDS)}), {got}")
+    got = repr(name) if argv else "none"
+    raise ArgumentError(
+        f"expected a command ({', '.join(COMMANDS)}), got {got}{nearest(name, COMMANDS) or '; see genrev --help'}"
+    )
 
 
 def _check_second(words: list[str]) -> None:

@@ -149,7 +149,8 @@ class _Sheet:
 
     def classes(self) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of the classes, and the number of every row's."""
-        title, seen = self.title(self.width - 1), sorted(set(self.labels))
+        seen, name = sorted(set(self.labels)), self.header[-1] if self.header else ""
+        title = f"the last column ({name})" if name else "the last column"
         numbers = [label for label in seen if _NUMBER.fullmatch(label)]
         words = [label for label in seen if not _NUMBER.fullmatch(label)]
         if numbers and words:
@@ -160,8 +161,9 @@ class _Sheet:
         odd = [label for label in numbers if not _WHOLE.fullmatch(label)]
         if odd:
             raise FileError(
-                f"expected the labels in {title} to be whole numbers or names, got {self._where(odd[0])} of "
-                f"{self.path}; put the label last"
+                f"expected the labels in {title} to be names, or whole numbers from 0, got {self._where(odd[0])} of "
+                f"{self.path}; put the column of labels last, or write words such as 'low' and 'high' for ranges of "
+                "these values"
             )
         # Python refuses to read whole numbers of thousands of digits.
         values: dict[str, Any] = {label: int(label.partition(".")[0][:_DIGITS]) for label in numbers}
