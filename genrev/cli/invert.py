@@ -74,7 +74,7 @@ class Invert(Shown):
             got = "both; leave one out" if self.target else "neither; write --target 0.99 0.01"
             raise ArgumentError(f"expected either --target or --class, got {got}")
         from genrev.cli.answers import answer_lines, outcome_lines
-        from genrev.cli.asked import parse_class, parse_target
+        from genrev.cli.asked import as_input, in_typed_words, parse_class, parse_target
         from genrev.numpy_files import read_npy
 
         with one_thread():
@@ -85,10 +85,12 @@ class Invert(Shown):
             else:
                 target = parse_class(self.label, self.confidence, network, names)
             said = {"known": self.known, "start": self.start}
-            points = {name: read_npy(path) for name, path in said.items() if path is not None}
+            shape = network.space.shape
+            points = {name: as_input(read_npy(path), shape) for name, path in said.items() if path is not None}
             inverter = self._inverter(network)
             method, stochastic = method_of(inverter), inverter.traits.stochastic
-            found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
+            with in_typed_words(self.target, network):
+                found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
             for line in answer_lines(found, names, columns):
                 tell(line)
             if self.samples > 1 and not stochastic:
