@@ -133,7 +133,27 @@ def test_what_is_left_out_of_the_words_is_counted():
     assert "and the inputs of 8 more, which --out FILE.csv writes" in lines
     assert lines[-1] == "and 24 more of 40 inputs found, which --out FILE.csv writes"
     assert len(list(answer_lines(answered(np.ones((5000, 1, 3))), None, None))) < 200
-    assert max(map(len, lines)) < 120
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("outputs", [2, 4, 10, 1000])
+@pytest.mark.parametrize("name", ["x", "versicolor", "a rather long name"])
+@pytest.mark.parametrize("size", [1, 9, 16])
+def test_eight_samples_are_printed_in_80_columns_each_value_once(outcome, outputs, name, size):
+    generator = np.random.default_rng(0)
+    x = generator.permutation(8 * size).reshape(1, 8, size) - 51234.0
+    names, columns = ([f"{name}{place}" for place in range(count)] for count in (outputs, size))
+    found = answered(
+        x, y=torch.full((1, 8, outputs), -12345.6), target=torch.full((1, outputs), 0.5),
+        outcome=torch.full((1, 8), int(outcome)), residual=torch.full((1, 8), 0.00023),
+    )  # fmt: skip
+    lines = list(answer_lines(found, names, columns))
+    assert max(map(len, lines)) <= 80
+    rows = [line.split()[-line.count(" -") :] for line in lines if line.startswith(name) and "sample" not in line]
+    assert sorted(float(value) for row in rows for value in row) == sorted(x.flatten())
+    assert [int(one) for line in lines for one in re.findall(r"sample (\d)", line)] == list(range(1, 9))
+    assert sum(outcome.name in line for line in lines) == 8
 
 
 @pytest.mark.parametrize("value", [0.0, 5.1, -12.345678, 1e-9, 123456.7, 1e12, -3e-4, math.inf, math.nan])
