@@ -187,6 +187,16 @@ def test_each_outcome_is_explained_once_with_its_share():
     assert "--samples" not in lines[1]
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_advice_is_written_in_80_columns_and_an_option_stays_with_its_value(outcome):
+    found = answered(np.ones((1, 2, 3)), outcome=torch.tensor([[int(outcome), int(Outcome.CONVERGED)]]))
+    said = "\n".join(outcome_lines(found, "cvae", stochastic=True))
+    assert max(map(len, said.splitlines())) <= 80
+    words = advice(outcome, "cvae", stochastic=True)
+    assert words in " ".join(said.split())
+    assert all(option in said for option in re.findall(r"--\w+ [\w+.=]+", words))
+
+
 def test_a_method_that_repeats_its_answer_says_so_where_several_are_asked_for(flowers, capsys):
     line = ["invert", "net.safetensors", "--class", "long", "--method", "pinv"]
     remark = "pinv draws nothing at random"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -107,7 +109,7 @@ def _fits(lines: Sequence[str]) -> bool:
 
 
 def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:
-    """Return what each outcome means and which options may help, a line each.
+    """Return what each outcome means and which options may help, a paragraph each.
 
     Args:
         found: by the method.
@@ -117,7 +119,11 @@ def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterato
     counts, total = found.outcomes(), found.residual.numel()
     for outcome, count in counts.items():
         share = f" ({count} of {total})" if len(counts) > 1 else ""
-        yield f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
+        text = f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
+        # An option stays with its value: what is cut in two can't be copied.
+        whole = re.sub(r"(--[\w-]+) (?=[\w+.=]+)", r"\1\0", text)
+        lines = textwrap.wrap(whole, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        yield "\n".join(lines).replace("\0", " ")
 
 
 def is_short(found: Inversion) -> bool:
@@ -130,7 +136,7 @@ def is_short(found: Inversion) -> bool:
 
 
 def _inputs(x: Tensor, columns: Sequence[str] | None) -> Iterator[str]:
-    """Return the values of some samples, ``(samples, values)``, a line each value: as many beside one another as fit."""
+    """Return the values of some samples, ``(samples, values)``, a line each value, as many abreast as fit."""
     titles = column_titles(columns, x.shape[1])
 
     def written(first: int, last: int) -> list[str]:
