@@ -208,8 +208,26 @@ def test_an_unknown_option_is_refused_with_the_nearest(capsys):
     assert "did you mean '--seed'?" in refused(capsys, "demo", "--sed", "3")
 
 
-def test_a_value_of_the_wrong_type_is_refused(capsys):
-    assert "--seed" in refused(capsys, "demo", "--seed", "abc")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "--seed", "abc"], "a whole number for --seed, got 'abc'; see genrev demo --help"),
+        (["demo", "--seed=1.5"], "a whole number for --seed, got '1.5'"),
+        (["train", "classifier", "--epochs", "x"], "a whole number for --epochs, got 'x'"),
+        (["train", "classifier", "--rate", "1,5"], "a number for --rate, got '1,5'"),
+        (["train", "classifier", "--layers", "3", "4.5", "2"], "a whole number for --layers, got '4.5'"),
+        (["train", "classifier", "--seed", "1", "--epochs"], "a value for --epochs, got none"),
+        (["train", "classifier", "--epochs", "1", "2"], "nothing behind genrev train classifier but its own options"),
+        (["demo", "--quiet", "yes"], "nothing behind genrev demo but its own options with a value each, got 'yes'"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_refused_with_what_it_takes(words, said, capsys):
+    given = ["--data", "xo", "--out", "n.safetensors"] if words[0] == "train" else []
+    assert f"genrev: expected {said}" in refused(capsys, *words[:2], *given, *words[2:])
+
+
+def test_an_unknown_option_that_is_near_none_is_sent_to_the_list_of_options(capsys):
+    assert refused(capsys, "demo", "--zzzz").endswith("got '--zzzz'; see genrev demo --help\n")
 
 
 @pytest.mark.usefixtures("no_work")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from genrev.cli.import_weights import ImportWeights
 from genrev.cli.inspect import Inspect
 from genrev.cli.invert import Invert
 from genrev.cli.options import Command, Shown, expect_apart, options_of, shown_last
+from genrev.cli.refusals import refusal
 from genrev.cli.report import Report
 from genrev.cli.train_classifier import TrainClassifier
 from genrev.cli.train_inverter import TrainInverter
@@ -133,11 +133,7 @@ def _parse(argv: list[str]) -> Command | None:
         if not stop.code:
             print(page.text(introduction(COMMANDS[name], methods)), end="")
             return None
-        missing = _missing(said.getvalue())
-        if missing:
-            raise ArgumentError(f"expected {', '.join(missing)}, got none; see genrev {name} --help") from None
-        reason = _sentence(said.getvalue())
-        raise ArgumentError(f"expected options with a value each, got '{reason}'; see genrev {name} --help") from None
+        raise ArgumentError(refusal(name, COMMANDS[name], rest, said.getvalue())) from None
 
 
 def _name(argv: list[str]) -> str:
@@ -173,29 +169,6 @@ def _check_options(name: str, words: list[str]) -> None:
         option = word.partition("=")[0]
         if option.startswith("--") and option not in options:
             raise ArgumentError(
-                f"expected an option of {name} ({', '.join(options)}), got {option!r}{nearest(option, options)}"
+                f"expected an option of {name} ({', '.join(options)}), got {option!r}"
+                + (nearest(option, options) or f"; see genrev {name} --help")
             )
-
-
-def _missing(box: str) -> list[str]:
-    """Return what is required and missing, by an error box of tyro; nothing where it speaks of something else."""
-    # The frame is of spaces where the terminal can't show another, and a rule ends the list.
-    lines = iter(box.replace("│", " ").splitlines())
-    heading = next((line for line in lines if "Missing from" in line), None)
-    if heading is None:
-        return []
-    listed = itertools.takewhile(lambda line: line.strip(" ─-"), lines)
-    # Each stands four further in than the heading, and its description further still.
-    return [line.strip() for line in listed if _indent(line) == _indent(heading) + 4]
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _sentence(box: str) -> str:
-    """Return what an error box of tyro says, without its frame and what stands below its first line."""
-    # The frame is of ASCII where the terminal can't show another.
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    words = (line for line in lines if any(letter.isalpha() for letter in line))
-    return next(words, "something else").rstrip(".")
