@@ -185,8 +185,15 @@ BAD: dict[str, tuple[str | bytes, str]] = {
         "0 to 1 without a gap, got 1, 2 in .*; subtract 1, or write words such as 'class 1'",
     ),
     "classes below 0": ("1,-1\n2,1\n", "without a gap, got -1, 1 in .*; number the classes anew, or write words"),
+    "whole measurements": (
+        "".join(f"{row},{100 + 7 * row % 40}\n" for row in range(40)),
+        "last column to be names, .* got '100' in line 1 of .*; put the column of labels last, or write words such as",
+    ),
+    "many classes from 1": (
+        "".join(f"{row},{1 + row % 20}\n" for row in range(100)),
+        "last column to be 0 to 19 .*; subtract 1, or",
+    ),
     "classes from -1": ("1,-1\n2,0\n", "without a gap, got -1, 0 in .*; add 1, or write words"),
-    "measurements as labels": ("1,37\n2,52\n", "labels in the last column to be 0 to 1 .*; number the classes anew"),
     "fractions as labels": (
         "1,0\n2,0.5\n",
         "labels in the last column to be names, .* got '0.5' in line 2 of .*; put the column of labels last, or",
