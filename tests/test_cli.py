@@ -135,12 +135,15 @@ def test_the_help_of_a_method_that_is_trained_has_its_name_and_every_keyword_wit
     assert (len(taken) == 3) == (f"{name} has no keywords" in said)
 
 
-def test_the_help_of_invert_lists_the_keywords_of_the_methods_that_are_named(capsys):
+def test_help_behind_named_methods_lists_their_keywords_as_they_are_typed(capsys):
     assert main(["invert", "x.safetensors", "--method=retrieval+newton", "--samples", "3", "--help"]) == 0
     said = capsys.readouterr().out
     assert "retrieval has no keywords" in said
     assert "\n  newton.steps=100 " in said
     assert "cvae.steps=4000" not in said
+    assert main(["compare", "--methods", "cvae,cvae+newton", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n  cvae.steps=4000 ") == said.count("\n  newton.steps=100 ") == 1
 
 
 @pytest.mark.parametrize("word", ["newton", "foo", "--quiet"])

@@ -131,7 +131,7 @@ def _parse(argv: list[str]) -> Command | None:
             )
     except SystemExit as stop:
         if not stop.code:
-            print(page.text(introduction(COMMANDS[name], methods)), end="")
+            print(page.text(introduction(COMMANDS[name], methods, alone=name == "train")), end="")
             return None
         raise ArgumentError(refusal(name, COMMANDS[name], rest, said.getvalue())) from None
 

@@ -57,8 +57,8 @@ class Compare(Shown):
         samples: how many inputs to find for each target.
         set: keywords of a method, as in cvae.steps=400; genrev compare --methods cvae --help lists those of cvae.
         seed: decides all that is random, but not how the data are cut into parts.
-        split: decides which of the data are learned from and which are held out: the number that
-            the network and the inverters were trained with.
+        split: decides which of the data are learned from and which are held out: the number that the network and the
+            inverters were trained with.
         out: folder for the report, the figures, the samples and a network that was trained; its parent must exist.
     """
 

@@ -68,14 +68,14 @@ class Page(io.StringIO):
         """Return whether the stream is a terminal."""
         return self._stream.isatty()
 
-    def text(self, introduction: str) -> str:
+    def text(self, above: str) -> str:
         """Return the page without its empty lines in frames, which stand where a text fills its last line.
 
         Args:
-            introduction: what stands above the options.
+            above: what is to stand above the options.
         """
         lines = (line for line in self.getvalue().split("\n") if _STYLE.sub("", line).strip(" ") == "" or _says(line))
-        return "\n".join(lines).replace(f"\n{INTRODUCTION}\n", f"\n{introduction}\n", 1)
+        return "\n".join(lines).replace(f"\n{INTRODUCTION}\n", f"\n{above}\n", 1)
 
 
 def _says(line: str) -> bool:
@@ -83,15 +83,16 @@ def _says(line: str) -> bool:
     return _STYLE.sub("", line).strip("│| ") != ""
 
 
-def introduction(command: type[Any], methods: Sequence[str] = ()) -> str:
+def introduction(command: type[Any], methods: Sequence[str] = (), *, alone: bool = False) -> str:
     """Return what a command does, and the keywords of methods that its option --set takes.
 
     Args:
         command: a dataclass.
         methods: whose keywords are listed.
+        alone: whether a keyword is typed without its method's name.
     """
     parts = ["\n".join(_wrapped(paragraph)) for paragraph in _paragraphs(command)]
-    return "\n\n".join([*parts, *(_keywords(method, alone=len(methods) == 1) for method in methods)])
+    return "\n\n".join([*parts, *(_keywords(method, alone=alone) for method in methods)])
 
 
 def named_methods(command: str, words: Sequence[str]) -> list[str]:

@@ -39,8 +39,8 @@ class TrainClassifier(Shown):
         weight_decay: how hard weights are pulled to zero.
         noise: standard deviation of the noise that is added to inputs while it learns, in input units.
         seed: decides all that is random, but not how the data are cut into parts.
-        split: decides which of the data are learned from and which are held out; use the same number for
-            all that is to be compared.
+        split: decides which of the data are learned from and which are held out; use the same number for all that is to
+            be compared.
         out: file to write the network to, such as net.safetensors.
     """
 

@@ -34,8 +34,8 @@ class TrainInverter(Shown):
         set: keywords of the method, as in steps=8000 latent=32; genrev train METHOD --help lists those of METHOD.
         tolerance: how far an output may be from what was asked for and still count as met, in output units.
         seed: decides all that is random, but not how the data are cut into parts.
-        split: decides which of the data are learned from and which are held out: the number that
-            the network was trained with.
+        split: decides which of the data are learned from and which are held out: the number that the network was
+            trained with.
         out: file to write the trained method to, such as cvae.safetensors.
     """
 
