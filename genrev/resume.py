@@ -111,6 +111,30 @@ def tracked(what: Callable[[], Mapping[str, Any]]) -> Iterator[Run]:
         _STATE.reset(token)
 
 
+def records(path: str | os.PathLike[str]) -> list[Mapping[str, Any]]:
+    """Return what a state file holds of each training, in their order.
+
+    Args:
+        path: of the state.
+
+    Returns:
+        For each what decides its result (``what``), whether it is ``over``, and its ``state``, None before the first.
+
+    Raises:
+        FileError: the state is missing, damaged or foreign.
+
+    Example:
+        >>> import tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "state")
+        >>> with resumable(path, every=0), tracked(lambda: {"epochs": 9}) as run:
+        ...     run.offer(lambda: {"seconds": 1.5})
+        ...     records(path)
+        [{'what': {'epochs': 9}, 'over': False, 'state': {'seconds': 1.5}}]
+    """
+    found: list[Mapping[str, Any]] = _read(os.path.realpath(os.fsdecode(path)), repr(os.fspath(path)))["runs"]
+    return found
+
+
 class Run:
     """One training, as its state file sees it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 
 from genrev.checks import real, whole
 from genrev.digest import digest
-from genrev.errors import GenrevError
+from genrev.errors import FileError, GenrevError
 from genrev.progress import progress
-from genrev.resume import tracked
+from genrev.resume import records, tracked
 
 _PROBES = 1024
 """How many examples' losses tell two trainings apart."""
@@ -147,6 +148,38 @@ def train(
                 run.end(course.give_end)
     model.eval()
     return History(course.training, course.validation, course.chosen)
+
+
+def reached(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how far the last training in a state file of `genrev.resume.resumable` had come.
+
+    Args:
+        path: of the state.
+
+    Returns:
+        How many epochs are done, and of how many at most; all of them where the training is over, however early.
+
+    Raises:
+        FileError: the state is missing, damaged or foreign, or holds no training of `train`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from genrev.resume import resumable
+        >>> path, model = pathlib.Path(tempfile.mkdtemp(), "state"), nn.Linear(1, 1)
+        >>> with resumable(path, every=0):
+        ...     _ = train(model, lambda rows: model(rows[:, None].float())[:, 0] ** 2, 8, epochs=3)
+        ...     reached(path)
+        (3, 3)
+    """
+    try:
+        last = records(path)[-1]
+        of, state = int(last["what"]["epochs"]), last["state"]
+        return of if last["over"] else 0 if state is None else int(state["place"][0]), of
+    except (LookupError, TypeError, ValueError) as error:
+        raise FileError(
+            f"expected {os.fspath(path)!r} to hold the state of a training, got records of another form; delete the "
+            "file to begin anew"
+        ) from error
 
 
 class _Course:

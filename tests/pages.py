@@ -44,3 +44,11 @@ def commands_named(page: Path) -> list[str]:
 def links(page: Path) -> list[str]:
     """The files that a page links, as it writes them."""
     return [link.partition("#")[0] for link in re.findall(r"\]\((?!http|#)([^)]+)\)", text(page))]
+
+
+def links_without_text(page: Path) -> list[str]:
+    """The targets of links and pictures, Markdown's or HTML's, of which nobody can read what they are."""
+    prose = re.sub(r"```.*?```", "", text(page), flags=re.DOTALL)
+    markdown = re.findall(r"\[\s*\]\(([^)]*)\)", prose)
+    hidden = [tag for tag in re.findall(r"<img\b[^>]*>", prose) if not re.search(r"alt=\"[^\"]+\"", tag)]
+    return [*markdown, *hidden, *re.findall(r"<a\b([^>]*)>\s*</a>", prose)]

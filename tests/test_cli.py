@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -17,11 +18,12 @@ from genrev import Comparison, Network, load, save
 from genrev.classifiers import train_classifier
 from genrev.cli import COMMANDS, compare, demo, main, picture, sheet, steps
 from genrev.cli.demo import run_demo
+from genrev.cli.options import Shown, options_of
 from genrev.cli.words import asked_table, legend
 from genrev.comparison import Answer
 from genrev.data import xo
 from genrev.inverter import Outcome
-from genrev.inverters import RetrievalInverter
+from genrev.inverters import INVERTERS, RetrievalInverter
 
 QUICK = {"cvae": {"steps": 5}, "decoder": {"steps": 5}, "gradient": {"steps": 5}, "newton": {"steps": 5}}
 
@@ -90,9 +92,79 @@ def test_help_is_printed_where_the_terminal_lacks_signs(command, encoding):
 
 
 def test_help_keeps_its_signs_where_the_terminal_has_them():
-    said = printed("utf-8", "--help")
-    assert "\N{BULLET} demo" in said
-    assert "?" not in said.partition("options")[2]
+    said = printed("utf-8", "demo", "--help")
+    assert "\N{BOX DRAWINGS LIGHT ARC DOWN AND RIGHT}" in said
+    assert "?" not in said
+
+
+PAGES = [[], *([*name.split()] for name in COMMANDS), *(["train", name] for name in ("cvae", "decoder", "retrieval"))]
+PAGES += [["invert", "--method", "cvae+newton"], ["compare", "--methods", "pinv,gradient"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=" ".join)
+def test_help_fits_80_columns_and_shows_nothing_of_python(page, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*page, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    for word in ("None", "{", "(default: )", "INT", "STR", "FLOAT", "False", "INTRODUCTION", "introduction"):
+        assert word not in said
+    # Framed lines are full, and the paragraphs above them apart by one line.
+    assert "│ " + 76 * " " + " │" not in said
+    assert "\n\n\n" not in said
+
+
+@pytest.mark.parametrize("width", [50, 200])
+@pytest.mark.parametrize("page", [["demo"], ["train", "cvae"]], ids=" ".join)
+def test_help_fits_other_terminals_too(page, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([*page, "--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "usage" not in line]
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("name", ["cvae", "decoder", "retrieval"])
+def test_the_help_of_a_method_that_is_trained_has_its_name_and_every_keyword_with_its_default(name, capsys):
+    assert main(["train", name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: genrev train {name} ")
+    taken = inspect.signature(INVERTERS[name].__init__).parameters
+    for keyword, parameter in taken.items():
+        shown = f"\n  {keyword}={parameter.default} " in said
+        assert shown == (keyword not in ("self", "network", "tolerance"))
+    assert (len(taken) == 3) == (f"{name} has no keywords" in said)
+
+
+def test_help_behind_named_methods_lists_their_keywords_as_they_are_typed(capsys):
+    assert main(["invert", "x.safetensors", "--method=retrieval+newton", "--samples", "3", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "retrieval has no keywords" in said
+    assert "\n  newton.steps=100 " in said
+    assert "cvae.steps=4000" not in said
+    assert main(["compare", "--methods", "cvae,cvae+newton", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n  cvae.steps=4000 ") == said.count("\n  newton.steps=100 ") == 1
+
+
+@pytest.mark.parametrize("word", ["newton", "foo", "--quiet"])
+def test_the_help_of_what_is_not_trained_is_that_of_train(word, capsys):
+    assert main(["train", word, "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: genrev train [-h]")
+
+
+def test_what_every_command_has_is_listed_last(capsys):
+    for name, kind in COMMANDS.items():
+        if issubclass(kind, Shown):
+            assert list(options_of(kind))[-2:] == ["--quiet", "--log"], name
+
+
+def test_help_in_a_terminal_keeps_its_colours(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["demo", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b[" in said
+    assert "ask every" in said
 
 
 def test_the_output_treats_signs_that_it_lacks_as_before_once_a_command_has_run(monkeypatch):
@@ -131,12 +203,34 @@ def test_no_command_is_refused(capsys):
     assert "genrev --help" in refused(capsys)
 
 
+def test_an_unknown_command_that_is_near_none_is_sent_to_the_list_of_commands(capsys):
+    assert refused(capsys, "foo").endswith("got 'foo'; see genrev --help\n")
+
+
 def test_an_unknown_option_is_refused_with_the_nearest(capsys):
     assert "did you mean '--seed'?" in refused(capsys, "demo", "--sed", "3")
 
 
-def test_a_value_of_the_wrong_type_is_refused(capsys):
-    assert "--seed" in refused(capsys, "demo", "--seed", "abc")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "--seed", "abc"], "a whole number for --seed, got 'abc'; see genrev demo --help"),
+        (["demo", "--seed=1.5"], "a whole number for --seed, got '1.5'"),
+        (["train", "classifier", "--epochs", "x"], "a whole number for --epochs, got 'x'"),
+        (["train", "classifier", "--rate", "1,5"], "a number for --rate, got '1,5'"),
+        (["train", "classifier", "--layers", "3", "4.5", "2"], "a whole number for --layers, got '4.5'"),
+        (["train", "classifier", "--seed", "1", "--epochs"], "a value for --epochs, got none"),
+        (["train", "classifier", "--epochs", "1", "2"], "nothing behind genrev train classifier but its own options"),
+        (["demo", "--quiet", "yes"], "nothing behind genrev demo but its own options with a value each, got 'yes'"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_refused_with_what_it_takes(words, said, capsys):
+    given = ["--data", "xo", "--out", "n.safetensors"] if words[0] == "train" else []
+    assert f"genrev: expected {said}" in refused(capsys, *words[:2], *given, *words[2:])
+
+
+def test_an_unknown_option_that_is_near_none_is_sent_to_the_list_of_options(capsys):
+    assert refused(capsys, "demo", "--zzzz").endswith("got '--zzzz'; see genrev demo --help\n")
 
 
 @pytest.mark.usefixtures("no_work")

@@ -17,7 +17,7 @@ from PIL import Image
 from genrev import Inversion, Network, load, save
 from genrev.checkpoint import about
 from genrev.cli import main
-from genrev.cli.answers import advice, answer_lines, number, outcome_lines
+from genrev.cli.answers import advice, answer_lines, outcome_lines
 from genrev.cli.asked import parse_class
 from genrev.cli.formats import FORMATS, table
 from genrev.cli.invert import _ENDINGS, Invert
@@ -28,6 +28,7 @@ from genrev.cli.typeface import cut, folded, font
 from genrev.errors import ArgumentError
 from genrev.inverter import Outcome
 from genrev.inverters import INVERTERS, build
+from genrev.report.values import number
 from genrev.space import InputSpace
 
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.2, 0.4, -0.6]])
@@ -133,7 +134,27 @@ def test_what_is_left_out_of_the_words_is_counted():
     assert "and the inputs of 8 more, which --out FILE.csv writes" in lines
     assert lines[-1] == "and 24 more of 40 inputs found, which --out FILE.csv writes"
     assert len(list(answer_lines(answered(np.ones((5000, 1, 3))), None, None))) < 200
-    assert max(map(len, lines)) < 120
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("outputs", [2, 4, 10, 1000])
+@pytest.mark.parametrize("name", ["x", "versicolor", "a rather long name"])
+@pytest.mark.parametrize("size", [1, 9, 16])
+def test_eight_samples_are_printed_in_80_columns_each_value_once(outcome, outputs, name, size):
+    generator = np.random.default_rng(0)
+    x = generator.permutation(8 * size).reshape(1, 8, size) - 51234.0
+    names, columns = ([f"{name}{place}" for place in range(count)] for count in (outputs, size))
+    found = answered(
+        x, y=torch.full((1, 8, outputs), -12345.6), target=torch.full((1, outputs), 0.5),
+        outcome=torch.full((1, 8), int(outcome)), residual=torch.full((1, 8), 0.00023),
+    )  # fmt: skip
+    lines = list(answer_lines(found, names, columns))
+    assert max(map(len, lines)) <= 80
+    rows = [line.split()[-line.count(" -") :] for line in lines if line.startswith(name) and "sample" not in line]
+    assert sorted(float(value) for row in rows for value in row) == sorted(x.flatten())
+    assert [int(one) for line in lines for one in re.findall(r"sample (\d)", line)] == list(range(1, 9))
+    assert sum(outcome.name in line for line in lines) == 8
 
 
 @pytest.mark.parametrize("value", [0.0, 5.1, -12.345678, 1e-9, 123456.7, 1e12, -3e-4, math.inf, math.nan])
@@ -165,6 +186,16 @@ def test_each_outcome_is_explained_once_with_its_share():
     assert [line.split(":")[0] for line in lines] == ["CONVERGED (1 of 2)", "MISSED (1 of 2)"]
     assert "pinv+newton" in lines[1]
     assert "--samples" not in lines[1]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_advice_is_written_in_80_columns_and_an_option_stays_with_its_value(outcome):
+    found = answered(np.ones((1, 2, 3)), outcome=torch.tensor([[int(outcome), int(Outcome.CONVERGED)]]))
+    said = "\n".join(outcome_lines(found, "cvae", stochastic=True))
+    assert max(map(len, said.splitlines())) <= 80
+    words = advice(outcome, "cvae", stochastic=True)
+    assert words in " ".join(said.split())
+    assert all(option in said for option in re.findall(r"--\w+ [\w+.=]+", words))
 
 
 def test_a_method_that_repeats_its_answer_says_so_where_several_are_asked_for(flowers, capsys):

@@ -206,7 +206,9 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command_and_no_other(
     assert Path("d.safetensors.state").exists()
     assert not Path("d.safetensors").exists()
     assert "expected" in refused(capsys, *line, "--out", "d.safetensors", "--seed", "1")
-    assert "going on from d.safetensors.state" in ran(capsys, *line, "--out", "d.safetensors")
+    # 120 inputs to learn from are two batches of at most 64, and 40 steps 20 epochs.
+    said = ran(capsys, *line, "--out", "d.safetensors")
+    assert "going on from d.safetensors.state, after 20 of 20 epochs" in said
     assert not Path("d.safetensors.state").exists()
     one, two = load("whole.safetensors"), load("d.safetensors")
     target = network.evaluate(torch.rand(4, 1, 4, 4, dtype=torch.float64))
@@ -310,6 +312,30 @@ def test_known_values_stay_and_a_start_is_kept_near(network, capsys):
     assert np.abs(x[1:] - 0.5).max() < 0.5
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (1, 1, 1, 4, 4)])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_an_input_in_a_file_may_have_other_leading_dimensions_of_one_than_the_network_takes(
+    shape, targets, network, capsys
+):
+    known = np.full((4, 4), np.nan)
+    known[1] = 0.25
+    np.save("known.npy", known.reshape(shape))
+    np.save("start.npy", np.full(shape, 0.5))
+    np.save("targets.npy", np.array([[0.6, 0.4]] * targets))
+    line = ["invert", "net.safetensors", "--target", "targets.npy", "--out", "x.npz"]
+    ran(capsys, *line, "--known", "known.npy", "--start", "start.npy")
+    with np.load("x.npz") as arrays:
+        assert arrays["x"].shape == (targets, 1, 1, 4, 4)
+        assert (arrays["x"][:, :, 0, 1] == 0.25).all()
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 4, 1), (2, 4, 4), (4, 2, 2)])
+def test_an_input_in_a_file_of_another_shape_is_refused(shape, network, capsys):
+    np.save("start.npy", np.full(shape, 0.5))
+    said = refused(capsys, "invert", "net.safetensors", "--target", "0.6", "0.4", "--start", "start.npy")
+    assert f"expected start of shape (1, 1, 4, 4) or (1, 4, 4), got {shape}" in said
+
+
 def test_targets_come_from_a_file_too(network, capsys):
     np.save("targets.npy", np.array([[0.6, 0.4], [0.2, 0.8]]))
     said = ran(capsys, "invert", "net.safetensors", "--target", "targets.npy")
@@ -334,8 +360,8 @@ def test_the_picture_shows_every_sample_whatever_the_input(shape, capsys):
         (["--target", "1", "0", "--class", "a"], "got both"),
         (["--target", "0.5"], "expected 2 values for --target"),
         (["--target", "0.5", "inf"], "got 'inf'"),
-        (["--target", "1.5", "0"], "expected probabilities in [0, 1], got 1.5"),
-        (["--target", "any", "any"], "at least one output"),
+        (["--target", "1.5", "0"], "expected probabilities in [0, 1], got 1.5; ask for some in between"),
+        (["--target", "any", "any"], "at least one output, got any for each"),
         (["--target", "none.npy"], "none.npy"),
         (["--class", "c"], "expected a class of the network (a, b), got 'c'"),
         (["--class", "2"], "expected a class of the network (a, b), got '2'; choose one of them"),
@@ -359,6 +385,16 @@ def test_the_picture_shows_every_sample_whatever_the_input(shape, capsys):
 )  # fmt: skip
 def test_what_can_not_be_asked_is_said_in_a_sentence_and_nothing_is_left(argv, words, network, capsys):
     assert words in refused(capsys, "invert", "net.safetensors", *argv)
+
+
+def test_what_is_said_of_a_typed_target_says_any_and_of_one_in_a_file_nan(network, capsys):
+    save(Network.from_weights([np.eye(2)], [np.zeros(2)], activation="softmax"), "softmax.safetensors")
+    line = ["invert", "softmax.safetensors", "--target"]
+    assert "got 0.7; scale them, or write any in the place of some" in refused(capsys, *line, "0.5", "0.2")
+    np.save("target.npy", np.array([0.5, 0.2]))
+    assert "got 0.7; scale them, or leave some free with NaN" in refused(capsys, *line, "target.npy")
+    np.save("target.npy", np.full(2, np.nan))
+    assert "got a row of only NaN" in refused(capsys, *line, "target.npy")
 
 
 def test_an_inverter_of_another_network_is_refused(network, capsys):

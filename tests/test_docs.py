@@ -7,7 +7,7 @@ import inspect
 import re
 
 import pytest
-from pages import DOCS, README, commands_named, links, python_blocks, run, shell_lines, text
+from pages import DOCS, README, commands_named, links, links_without_text, python_blocks, run, shell_lines, text
 
 import genrev
 from genrev.cli import COMMANDS, main
@@ -75,6 +75,11 @@ def test_commands_named_in_the_text_are_there(page):
 def test_every_file_that_a_page_links_is_there(page):
     for link in links(page):
         assert (page.parent / link).is_file(), link
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=ids)
+def test_every_link_has_a_text_and_every_picture_words_for_who_can_not_see_it(page):
+    assert links_without_text(page) == []
 
 
 def test_every_page_is_reached_from_the_first():

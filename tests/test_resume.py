@@ -29,7 +29,7 @@ from genrev.digest import digest
 from genrev.errors import ArgumentError, FileError, GenrevError
 from genrev.files import write_bytes
 from genrev.resume import clock, resumable
-from genrev.training import History, train
+from genrev.training import History, reached, train
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -319,6 +319,35 @@ def test_saves_are_rare_enough_to_cost_little(
     assert len(gaps) > 2
     assert min(gaps) >= pause
     assert max(gaps) <= pause + write + 0.3
+
+
+def test_a_state_says_how_many_epochs_are_done_and_of_how_many(tmp_path: Path) -> None:
+    path, seen = tmp_path / "state", set()
+    for after in range(5, 40, 3):
+        stopped(path, after)
+        if path.exists():
+            (run,) = torch.load(path, weights_only=True)["runs"]
+            assert reached(path) == (len(run["state"]["training"]), 6)
+            seen.add(reached(path)[0])
+            path.unlink()
+    assert len(seen) >= 3
+
+
+def test_a_state_of_a_training_that_stopped_early_says_that_all_is_done(tmp_path: Path) -> None:
+    path, lesson = tmp_path / "state", Lesson(patience=0, rate=3.0)
+    with pytest.raises(ZeroDivisionError), resumable(path, every=0):
+        lesson.keywords["rate"] = lesson.learn() and 1 / 0
+    assert reached(path) == (6, 6)
+
+
+@pytest.mark.parametrize("runs", [[], [{"what": {}, "over": False, "state": None}]])
+def test_a_state_of_something_else_than_a_training_has_reached_nothing(tmp_path: Path, runs: list[Any]) -> None:
+    stopped(tmp_path / "state", 20)
+    state = torch.load(tmp_path / "state", weights_only=True) | {"runs": runs}
+    torch.save(state, tmp_path / "state")
+    with pytest.raises(FileError, match="delete the file to begin anew") as caught:
+        reached(tmp_path / "state")
+    assert_one_sentence(caught.value)
 
 
 def test_the_time_that_a_killed_process_spent_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
@@ -12,9 +10,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from tyro.conf import UseAppendAction
 
 from genrev.cli import COMMANDS
+from genrev.cli.help import meanings
 from genrev.cli.options import options_of
 
 Line = tuple[str, str, str]
@@ -52,8 +50,6 @@ def option_lines(command: type[Any]) -> Iterator[Line]:
         said = [part for part in getattr(hint, "__metadata__", ()) if getattr(part, "metavar", None)]
         # Of nested annotations the outermost counts, and it stands last.
         word = said[-1].metavar if said else _word(hint)
-        if isinstance(field.default, tuple) and UseAppendAction not in getattr(hint, "__metadata__", ()):
-            word += " ..."
         text = next((part.help for part in said if part.help), None) or about[field.name]
         option = typed.get(field.name)
         yield (" ".join(part for part in (option, word) if part), text.rstrip("."), _default(field))
@@ -61,12 +57,7 @@ def option_lines(command: type[Any]) -> Iterator[Line]:
 
 def _about(command: type[Any]) -> dict[str, str]:
     """Return what the docstrings of a dataclass and those that it extends say of their fields."""
-    found: dict[str, str] = {}
-    for kind in reversed(command.__mro__[:-1]):
-        _, _, args = inspect.getdoc(kind).partition("Args:\n") if kind.__doc__ else ("", "", "")
-        for name, text in re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.+\n?)*)", args, flags=re.MULTILINE):
-            found[name] = " ".join(text.split())
-    return found
+    return {name: text for kind in reversed(command.__mro__[:-1]) for name, text in meanings(kind).items()}
 
 
 def _word(hint: Any) -> str:

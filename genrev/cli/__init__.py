@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from genrev import __version__
 from genrev.cli.compare import Compare
 from genrev.cli.completion import Completion
 from genrev.cli.demo import Demo
+from genrev.cli.help import INTRODUCTION, Page, introduction, named_methods, overview
 from genrev.cli.import_weights import ImportWeights
 from genrev.cli.inspect import Inspect
 from genrev.cli.invert import Invert
-from genrev.cli.options import Command, Shown, expect_apart, options_of
+from genrev.cli.options import Command, Shown, expect_apart, options_of, shown_last
+from genrev.cli.refusals import refusal
 from genrev.cli.report import Report
 from genrev.cli.train_classifier import TrainClassifier
 from genrev.cli.train_inverter import TrainInverter
@@ -35,14 +36,9 @@ COMMANDS: dict[str, type[Command]] = {
 }
 """Every command by name. Adding one means its file and its line here."""
 
-_ABOUT = "Which inputs make a trained network give this output, and which of them look real?"
-_EXAMPLES = """
-For example, of a table whose last column is the label:
-  genrev train classifier --data csv:mine.csv --out net.safetensors
-  genrev train cvae --network net.safetensors --data csv:mine.csv --out cvae.safetensors
-  genrev invert net.safetensors --inverter cvae.safetensors --class NAME --out x.png
+for _command in COMMANDS.values():
+    shown_last(_command)
 
-See genrev COMMAND --help for the options of a command."""
 _HELP = ("-h", "--help")
 
 
@@ -114,31 +110,30 @@ def _any_terminal() -> Iterator[None]:
 
 def _parse(argv: list[str]) -> Command | None:
     """Return the command that is asked for, with its options; None where help was asked for, and given."""
+    name = _name(argv)
+    if not name:
+        print(overview(COMMANDS))
+        return None
     import tyro
 
-    name = _name(argv)
     rest = argv[len(name.split()) :]
-    if name:
-        _check_options(name, rest)
-    said = io.StringIO()
+    _check_options(name, rest)
+    methods = named_methods(name, rest) if any(word in _HELP for word in rest) else []
+    said, page = io.StringIO(), Page(sys.stdout)
     try:
-        with contextlib.redirect_stderr(said):
-            if not name:
-                about = f"{_ABOUT} Version {__version__}.\n{_EXAMPLES}"
-                # It takes a word more, which the list would not show.
-                table: dict[str, Callable[..., Command]] = {
-                    "train METHOD" if name == "train" else name: kind for name, kind in COMMANDS.items()
-                }
-                return tyro.extras.subcommand_cli_from_dict(table, prog="genrev", description=about, args=argv)
-            return tyro.cli(COMMANDS[name], prog=f"genrev {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(page):
+            return tyro.cli(
+                COMMANDS[name],
+                prog=f"genrev {name} {methods[0]}" if methods and name == "train" else f"genrev {name}",
+                description=INTRODUCTION,
+                args=rest,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except SystemExit as stop:
         if not stop.code:
+            print(page.text(introduction(COMMANDS[name], methods, alone=name == "train")), end="")
             return None
-        missing = _missing(said.getvalue())
-        if missing:
-            raise ArgumentError(f"expected {', '.join(missing)}, got none; see genrev {name} --help") from None
-        reason = _sentence(said.getvalue())
-        raise ArgumentError(f"expected options with a value each, got '{reason}'; see genrev {name} --help") from None
+        raise ArgumentError(refusal(name, COMMANDS[name], rest, said.getvalue())) from None
 
 
 def _name(argv: list[str]) -> str:
@@ -151,8 +146,10 @@ def _name(argv: list[str]) -> str:
                 _check_second(argv[:2])
             return " ".join(argv[:words])
     name = argv[0] if argv else ""
-    got = f"got {name!r}{nearest(name, COMMANDS)}" if argv else "got none; see genrev --help"
-    raise ArgumentError(f"expected a command ({', '.join(COMMANDS)}), {got}")
+    got = repr(name) if argv else "none"
+    raise ArgumentError(
+        f"expected a command ({', '.join(COMMANDS)}), got {got}{nearest(name, COMMANDS) or '; see genrev --help'}"
+    )
 
 
 def _check_second(words: list[str]) -> None:
@@ -172,29 +169,6 @@ def _check_options(name: str, words: list[str]) -> None:
         option = word.partition("=")[0]
         if option.startswith("--") and option not in options:
             raise ArgumentError(
-                f"expected an option of {name} ({', '.join(options)}), got {option!r}{nearest(option, options)}"
+                f"expected an option of {name} ({', '.join(options)}), got {option!r}"
+                + (nearest(option, options) or f"; see genrev {name} --help")
             )
-
-
-def _missing(box: str) -> list[str]:
-    """Return what is required and missing, by an error box of tyro; nothing where it speaks of something else."""
-    # The frame is of spaces where the terminal can't show another, and a rule ends the list.
-    lines = iter(box.replace("│", " ").splitlines())
-    heading = next((line for line in lines if "Missing from" in line), None)
-    if heading is None:
-        return []
-    listed = itertools.takewhile(lambda line: line.strip(" ─-"), lines)
-    # Each stands four further in than the heading, and its description further still.
-    return [line.strip() for line in listed if _indent(line) == _indent(heading) + 4]
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _sentence(box: str) -> str:
-    """Return what an error box of tyro says, without its frame and what stands below its first line."""
-    # The frame is of ASCII where the terminal can't show another.
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    words = (line for line in lines if any(letter.isalpha() for letter in line))
-    return next(words, "something else").rstrip(".")

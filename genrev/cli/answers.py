@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,8 +14,9 @@ from genrev.inverter import Inversion, Outcome
 from genrev.report.columns import compact
 from genrev.report.values import SHORT, number, value_names
 
-_FEW, _LINES, _ACROSS = 4, 16, 8
-"""Up to how many outputs are written out, how many answers, and how many of them beside one another."""
+_FEW, _LINES, _ACROSS, _WIDTH = 4, 16, 8, 80
+"""Up to how many outputs are written out, how many answers, of how many the inputs, and in how many characters a line
+where names and numbers are short enough."""
 
 ENDS = {
     Outcome.CONVERGED: "met to {}",
@@ -75,14 +78,9 @@ def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequenc
     for place in range(batch):
         if shown >= _LINES:
             break
-        yield f"asked for {outputs(found.target[place], found.target[place], names, 3)}"
-        table = [("sample", "the network says", "residual", "outcome")]
         count = min(samples, _LINES - shown)
-        for sample in range(count):
-            said = outputs(found.y[place, sample], found.target[place], names, digits)
-            outcome = Outcome(int(found.outcome[place, sample]))
-            table.append((str(sample + 1), said, short(float(found.residual[place, sample])), outcome.name))
-        yield from _aligned(table)
+        written = (_answers(found, place, count, names, digits, few) for few in range(_FEW, 0, -1))
+        yield from next((lines for lines in written if _fits(lines)), _answers(found, place, count, names, digits, 1))
         if is_short(found):
             yield from _inputs(found.x[place, : min(count, _ACROSS)], columns)
             if count > _ACROSS:
@@ -93,8 +91,23 @@ def answer_lines(found: Inversion, names: Sequence[str] | None, columns: Sequenc
         yield f"and {total - shown} more of {total} inputs found, which --out FILE.csv writes"
 
 
+def _answers(found: Inversion, place: int, count: int, names: Sequence[str] | None, digits: int, few: int) -> list[str]:
+    """Return what was asked of a target and what was reached by its first samples, up to so few outputs of each."""
+    target = found.target[place]
+    table = [("sample", "the network says", "residual", "outcome")]
+    for sample in range(count):
+        said = outputs(found.y[place, sample], target, names, digits, few)
+        outcome = Outcome(int(found.outcome[place, sample]))
+        table.append((str(sample + 1), said, short(float(found.residual[place, sample])), outcome.name))
+    return [f"asked for {outputs(target, target, names, 3, few)}", *_aligned(table)]
+
+
+def _fits(lines: Sequence[str]) -> bool:
+    return max(map(len, lines)) <= _WIDTH
+
+
 def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:
-    """Return what each outcome means and which options may help, a line each.
+    """Return what each outcome means and which options may help, a paragraph each.
 
     Args:
         found: by the method.
@@ -104,7 +117,11 @@ def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterato
     counts, total = found.outcomes(), found.residual.numel()
     for outcome, count in counts.items():
         share = f" ({count} of {total})" if len(counts) > 1 else ""
-        yield f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
+        text = f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
+        # An option stays with its value: what is cut in two can't be copied.
+        whole = re.sub(r"(--[\w-]+) (?=[\w+.=]+)", r"\1\0", text)
+        lines = textwrap.wrap(whole, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        yield "\n".join(lines).replace("\0", " ")
 
 
 def is_short(found: Inversion) -> bool:
@@ -117,10 +134,20 @@ def is_short(found: Inversion) -> bool:
 
 
 def _inputs(x: Tensor, columns: Sequence[str] | None) -> Iterator[str]:
-    """Return the values of some samples, ``(samples, values)``, a line each value."""
-    heading = ("input", *(f"sample {sample + 1}" for sample in range(len(x))))
-    rows = zip(value_names(columns, x.shape[1]), x.T.tolist(), strict=True)
-    yield from _aligned([heading, *((name, *map(number, values)) for name, values in rows)])
+    """Return the values of some samples, ``(samples, values)``, a line each value, as many abreast as fit."""
+    titles = value_names(columns, x.shape[1])
+
+    def written(first: int, last: int) -> list[str]:
+        heading = ("input", *(f"sample {sample + 1}" for sample in range(first, last)))
+        rows = zip(titles, x[first:last].T.tolist(), strict=True)
+        return list(_aligned([heading, *((name, *map(number, values)) for name, values in rows)]))
+
+    first = 0
+    while first < len(x):
+        ends = range(len(x), first, -1)
+        last = next((end for end in ends if _fits(written(first, end))), first + 1)
+        yield from written(first, last)
+        first = last
 
 
 def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -129,7 +156,7 @@ def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def outputs(values: Tensor, target: Tensor, names: Sequence[str] | None, digits: int) -> str:
+def outputs(values: Tensor, target: Tensor, names: Sequence[str] | None, digits: int, few: int = _FEW) -> str:
     """Write outputs by name: all where they are few, else the first few of those that were asked for.
 
     Args:
@@ -137,16 +164,16 @@ def outputs(values: Tensor, target: Tensor, names: Sequence[str] | None, digits:
         target: ``output_shape``, NaN where any value will do.
         names: of the outputs, or None.
         digits: after the point.
+        few: how many are.
 
     Example:
         >>> outputs(torch.tensor([0.991, 0.009]), torch.tensor([0.99, 0.01]), ["X", "O"], 2)
         'X 0.99, O 0.01'
     """
     flat, asked = values.flatten().tolist(), (~target.isnan()).flatten().tolist()
-    few = len(flat) <= _FEW
-    places = [place for place in range(len(flat)) if few or asked[place]]
-    said = [f"{_named(names, place, len(flat))}{_written(flat[place], digits)}" for place in places[:_FEW]]
-    return ", ".join([*said, f"and {len(places) - _FEW} more"] if len(places) > _FEW else said)
+    places = [place for place in range(len(flat)) if len(flat) <= few or asked[place]]
+    said = [f"{_named(names, place, len(flat))}{_written(flat[place], digits)}" for place in places[:few]]
+    return ", ".join([*said, f"and {len(places) - few} more"] if len(places) > few else said)
 
 
 def _named(names: Sequence[str] | None, place: int, count: int) -> str:

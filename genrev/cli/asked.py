@@ -1,10 +1,13 @@
-"""What was typed of the outputs that are asked for: a target, or a class and its probability."""
+"""What was asked for in words or files: a target, a class and its probability, an input to stay near or to keep."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +35,7 @@ def parse_target(words: Sequence[str], network: Network) -> Tensor:
         >>> parse_target(["0.5", "any"], network).tolist()
         [[0.5, nan]]
     """
-    if len(words) == 1 and words[0].endswith(".npy"):
+    if _is_file(words):
         return torch.from_numpy(read_npy(words[0]))
     values = [_number(word) for word in words]
     count = math.prod(network.output_shape)
@@ -40,6 +43,10 @@ def parse_target(words: Sequence[str], network: Network) -> Tensor:
         raise ArgumentError(
             f"expected {count} values for --target, one for each output, got {len(values)}; write any where any value "
             "will do"
+        )
+    if all(map(math.isnan, values)):
+        raise ArgumentError(
+            "expected --target to ask for at least one output, got any for each; write a number in the place of one"
         )
     return torch.tensor(values, dtype=torch.float64).reshape(1, *network.output_shape)
 
@@ -78,6 +85,61 @@ def parse_class(word: str, confidence: float, network: Network, names: Sequence[
     target = torch.full((1, classes), math.nan, dtype=torch.float64)
     target[0, place] = confidence
     return target
+
+
+@contextlib.contextmanager
+def in_typed_words(words: Sequence[str], network: Network) -> Iterator[None]:
+    """Have what is refused of a typed target said in words that can be typed: any for NaN, options for calls.
+
+    Args:
+        words: as `parse_target` takes them; of a file, which holds NaN itself, nothing is changed.
+        network: that is asked.
+
+    Raises:
+        ArgumentError: in other words, where one is raised inside.
+
+    Example:
+        >>> from genrev import InputSpace, NewtonInverter
+        >>> network = Network(torch.nn.Linear(3, 2), space=InputSpace((3,))).with_softmax()
+        >>> with in_typed_words(["0.9", "0.9"], network):
+        ...     NewtonInverter(network).reconstruct([0.9, 0.9])
+        Traceback (most recent call last):
+        genrev.errors.ArgumentError: expected the probabilities of a softmax to sum to one, got 1.8; scale them, or \
+write any in the place of some
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        if not words or _is_file(words):
+            raise
+        said = str(error).replace("leave some free with NaN", "write any in the place of some")
+        said = said.replace(f"for logits invert the network without its {network.outputs}", "ask for some in between")
+        raise ArgumentError(said) from error
+
+
+def as_input(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array in the shape of an input where the two differ by leading dimensions of one alone, else as it is.
+
+    A picture in grey is saved as ``(height, width)``, and networks take it as ``(1, height, width)``.
+
+    Args:
+        values: an input, one for each target, or something that will be refused.
+        shape: of an input.
+
+    Example:
+        >>> as_input(np.zeros((4, 4)), (1, 4, 4)).shape, as_input(np.zeros((3, 4, 4)), (1, 4, 4)).shape
+        ((1, 4, 4), (3, 4, 4))
+    """
+    return values.reshape(shape) if _led(values.shape) == _led(shape) else values
+
+
+def _led(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape from its first dimension on that is not one."""
+    return tuple(itertools.dropwhile(lambda size: size == 1, shape))
+
+
+def _is_file(words: Sequence[str]) -> bool:
+    return len(words) == 1 and words[0].endswith(".npy")
 
 
 def _place(word: str, classes: int, names: Sequence[str] | None) -> int:

@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import arg
-
 from genrev.cli.given import about_data, check_split, load_inverters, load_network, parts_line, read_splits
 from genrev.cli.options import (
     Data,
     Files,
     Folder,
     PerhapsTheFile,
+    PerhapsWhole,
     Settings,
     Shown,
+    Whole,
     command_line,
     settings_by_method,
+    typed_as,
 )
 from genrev.cli.steps import (
     METHODS,
@@ -48,26 +49,28 @@ class Compare(Shown):
     """Compare methods: ask each for inputs that give the outputs of held-out inputs, and measure all of them alike.
 
     Args:
-        network: its file; where none is given, the standard network of xo, digits or idx is trained.
+        network: file of the network; where none is given, the standard network of xo, digits or idx is trained.
         methods: names, separated by commas; "cvae+newton" refines what cvae draws with newton.
-        inverter: file of a fitted inverter of this network, which is then not fitted again; several may be given.
+        inverter: file of a trained method, as genrev train METHOD wrote it, which then need not learn again; repeat the
+            option for several.
         targets: how many held-out inputs, whose outputs are the targets; by default 300, or all where there are fewer.
         samples: how many inputs to find for each target.
-        set: keywords of a method, as in cvae.steps=400.
-        seed: of everything random but the cut of the data.
-        split: which cut of the data into parts: the one that the network and the inverters were trained with.
+        set: keywords of a method, as in cvae.steps=400; genrev compare --methods cvae --help lists those of cvae.
+        seed: decides all that is random, but not how the data are cut into parts.
+        split: decides which of the data are learned from and which are held out: the number that the network and the
+            inverters were trained with.
         out: folder for the report, the figures, the samples and a network that was trained; its parent must exist.
     """
 
     network: PerhapsTheFile = None
     data: Data = "digits"
-    methods: Annotated[str, arg(metavar="NAME,NAME,...")] = ",".join(METHODS)
+    methods: Annotated[str, typed_as("NAME,NAME,...")] = ",".join(METHODS)
     inverter: Files = ()
-    targets: int | None = None
-    samples: int = 4
+    targets: PerhapsWhole = None
+    samples: Annotated[int, typed_as("K")] = 4
     set: Settings = ()
-    seed: int = 0
-    split: int = 0
+    seed: Whole = 0
+    split: Whole = 0
     out: Folder = "comparison"
 
     def run(self) -> None:

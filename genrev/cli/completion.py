@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, Literal, Union
 
-from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, subcommand
 
+from genrev.cli.options import typed_as
 from genrev.errors import ArgumentError
 
 _SHELLS = ("bash", "zsh")
@@ -23,7 +24,7 @@ class Completion:
         shell: "bash" or "zsh".
     """
 
-    shell: Positional[Annotated[str, arg(metavar="SHELL")]]
+    shell: Positional[Annotated[str, typed_as("SHELL")]]
 
     def run(self) -> None:
         """Print the script.

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrev.cli.given import about_data
-from genrev.cli.options import Folder, Shown
+from genrev.cli.options import Folder, Shown, Whole
 from genrev.cli.steps import METHODS, check_seed, fit_judge, fit_methods, one_thread, say, tell, train_standard
 from genrev.files import output_folder, write_bytes
 
@@ -28,13 +28,15 @@ ASKED: dict[str, list[list[float]]] = {
 class Demo(Shown):
     """Show what genrev does: train an X/O network and a digits network, and ask every method for their inputs.
 
+    It takes a few minutes on two cores.
+
     Args:
-        out: folder for the reports, the networks and a picture; its parent must exist.
-        seed: of everything random.
+        out: folder to write the reports, the networks and a picture to; it is made if its parent is there.
+        seed: decides all that is random.
     """
 
     out: Folder = "demo"
-    seed: int = 0
+    seed: Whole = 0
 
     def run(self) -> None:
         """Run the demo, at most a few minutes on two cores.

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import arg
-
-from genrev.cli.options import File, Names, TheFile, Widths, command_line
+from genrev.cli.options import File, Names, Number, TheFile, command_line, typed_as
 from genrev.cli.steps import tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable
@@ -16,23 +14,25 @@ from genrev.files import expect_writable
 
 @dataclass(frozen=True, kw_only=True)
 class ImportWeights:
-    """Make a network of plain arrays: W1, b1, W2, b2, ... in an .npz file, each W with a row for each output.
+    """Make a network of plain arrays: W1, b1, W2, b2, ... in one .npz file.
+
+    Each W has a row for each output of its layer and a column for each input, each b a number for each output.
 
     Args:
-        weights: the .npz file.
-        activation: one name for all layers, or one a layer.
-        shape: of one input, as in 1 32 32 for a picture; by default a list as long as W1 has columns.
-        low: least value of an input.
-        high: greatest value of an input.
-        out: the network's file.
+        weights: .npz file with the arrays.
+        activation: one name for all layers, or one for each, as in sigmoid, tanh, relu, softmax or identity.
+        shape: shape of one input, as in 1 32 32 for a picture; by default a list as long as W1 has columns.
+        low: least value that an input may have.
+        high: greatest value that an input may have.
+        out: file to write the network to, such as net.safetensors.
     """
 
     weights: TheFile
     out: File
     activation: Names = ("sigmoid",)
-    shape: Annotated[Widths, arg(metavar="SIZE")] = ()
-    low: float = 0.0
-    high: float = 1.0
+    shape: Annotated[tuple[int, ...], typed_as("SIZE ...")] = ()
+    low: Number = 0.0
+    high: Number = 1.0
 
     def run(self) -> None:
         """Read the arrays, save the network, and print what it is.

@@ -25,7 +25,7 @@ class Inspect:
     """Say what is in files: networks or inverters, their shapes, how they learned and how they were made.
 
     Args:
-        files: that genrev saved.
+        files: files that genrev saved.
     """
 
     files: TheFiles

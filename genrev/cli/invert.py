@@ -7,10 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import arg
-
 from genrev.cli.given import class_names, column_names, load_inverters, load_network, method_of, read_splits
-from genrev.cli.options import Files, PerhapsData, PerhapsFile, Settings, Shown, TheFile, settings_by_method
+from genrev.cli.options import (
+    Files,
+    Number,
+    PerhapsData,
+    PerhapsFile,
+    PerhapsName,
+    Settings,
+    Shown,
+    TheNetwork,
+    Whole,
+    settings_by_method,
+    typed_as,
+)
 from genrev.cli.steps import check_methods, check_seed, fit_methods, one_thread, say, tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable, write_bytes
@@ -27,39 +37,44 @@ _ENDINGS = (".png", ".npz", ".csv")
 class Invert(Shown):
     """Find inputs that make a network give an output.
 
+    Ask with --target for outputs, or with --class for a class. What learns (cvae, decoder, retrieval) comes from a file
+    with --inverter, or learns first from --data; pinv, gradient and newton need neither.
+
     Args:
-        network: its file.
-        method: by name; "cvae+newton" refines what cvae draws with newton. By default newton, behind the method of the
-            inverter that is given.
-        inverter: file of a fitted inverter of this network; several may be given.
-        target: the outputs: a number each, "any" where any value will do; or an .npy file of them.
-        label: number or name of a class: asks for its probability alone.
-        confidence: the probability that is asked for the class.
+        network: file of the network, as genrev train classifier or genrev import wrote it.
+        method: how to search: "newton", or "cvae+newton", which moves what cvae draws onto the target with newton. By
+            default newton, behind the method in --inverter if there is one.
+        inverter: file of a trained method, as genrev train METHOD wrote it; repeat the option for several.
+        target: outputs to ask for: a number for each, "any" where any value will do; or an .npy file of them, NaN where
+            any value will do.
+        label: class to ask for instead, by name or number: its probability alone is asked.
+        confidence: probability, from 0 to 1, that is asked for the class.
         samples: how many inputs to find for each target.
-        known: .npy file of an input: what is fixed, NaN where it is free.
+        known: .npy file of an input of which some values are fixed; NaN where they are free.
         start: .npy file of an input to stay near.
-        tolerance: the residual that counts as met, in output units.
-        set: keywords of a method, as in cvae.steps=400 or newton.steps=50.
-        seed: of everything random but the cut of the data.
-        split: which cut of the data into parts.
-        out: where to: .png for a picture, .csv for a table with a row for each input found, .npz for the arrays x, y,
-            target, residual and outcome.
+        tolerance: how far an output may be from what was asked for and still count as met, in output units.
+        set: keywords of a method, as in newton.steps=50 or cvae.steps=400; genrev invert --method newton --help lists
+            those of newton.
+        seed: decides all that is random, but not how the data are cut into parts.
+        split: decides which of the data are learned from and which are held out, where --data is given.
+        out: file to write to: .png for a picture, .csv for a table with a row for each input found, .npz for the arrays
+            x, y, target, residual and outcome.
     """
 
-    network: TheFile
-    method: str | None = None
+    network: TheNetwork
+    method: PerhapsName = None
     inverter: Files = ()
     data: PerhapsData = None
-    target: Annotated[tuple[str, ...], arg(metavar="VALUE")] = ()
-    label: Annotated[str | None, arg(name="class", metavar="CLASS")] = None
-    confidence: float = 0.99
-    samples: int = 1
+    target: Annotated[tuple[str, ...], typed_as("VALUE ...")] = ()
+    label: Annotated[str | None, typed_as("CLASS", name="class")] = None
+    confidence: Annotated[float, typed_as("P")] = 0.99
+    samples: Annotated[int, typed_as("K")] = 1
     known: PerhapsFile = None
     start: PerhapsFile = None
-    tolerance: float = 1e-3
+    tolerance: Number = 1e-3
     set: Settings = ()
-    seed: int = 0
-    split: int = 0
+    seed: Whole = 0
+    split: Whole = 0
     out: PerhapsFile = None
 
     def run(self) -> None:
@@ -74,7 +89,7 @@ class Invert(Shown):
             got = "both; leave one out" if self.target else "neither; write --target 0.99 0.01"
             raise ArgumentError(f"expected either --target or --class, got {got}")
         from genrev.cli.answers import answer_lines, outcome_lines
-        from genrev.cli.asked import parse_class, parse_target
+        from genrev.cli.asked import as_input, in_typed_words, parse_class, parse_target
         from genrev.numpy_files import read_npy
 
         with one_thread():
@@ -85,10 +100,12 @@ class Invert(Shown):
             else:
                 target = parse_class(self.label, self.confidence, network, names)
             said = {"known": self.known, "start": self.start}
-            points = {name: read_npy(path) for name, path in said.items() if path is not None}
+            shape = network.space.shape
+            points = {name: as_input(read_npy(path), shape) for name, path in said.items() if path is not None}
             inverter = self._inverter(network)
             method, stochastic = method_of(inverter), inverter.traits.stochastic
-            found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
+            with in_typed_words(self.target, network):
+                found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
             for line in answer_lines(found, names, columns):
                 tell(line)
             if self.samples > 1 and not stochastic:

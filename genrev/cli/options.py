@@ -18,22 +18,49 @@ from genrev.errors import ArgumentError
 _DATA = (
     '"xo" (drawn letters), "digits" (scanned handwriting), "idx:FOLDER" (MNIST\'s four files), "npz:FILE" (arrays x '
     'and y, or x_train, y_train, x_test and y_test), "images:FOLDER" (a folder a class) or "csv:FILE" (columns of '
-    "numbers, the last one the label)"
+    "numbers, the last one the class)"
 )
 
-Data = Annotated[str, arg(metavar="DATA", help=_DATA)]
-PerhapsData = Annotated[str | None, arg(metavar="DATA", help=f"{_DATA}, to learn from what is not in a file")]
-File = Annotated[str, arg(metavar="FILE")]
-Folder = Annotated[str, arg(metavar="FOLDER")]
-Widths = Annotated[tuple[int, ...], arg(metavar="WIDTH")]
-Names = Annotated[tuple[str, ...], arg(metavar="NAME")]
-Files = Annotated[tuple[str, ...], arg(metavar="FILE"), UseAppendAction]
-Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
-TheFile = Positional[Annotated[str, arg(metavar="FILE")]]
-PerhapsTheFile = Positional[Annotated[str | None, arg(metavar="FILE")]]
-TheFiles = Positional[Annotated[tuple[str, ...], arg(metavar="FILE")]]
-TheFolder = Positional[Annotated[str, arg(metavar="FOLDER")]]
-PerhapsFile = Annotated[str | None, arg(metavar="FILE")]
+
+def typed_as(metavar: str | None = None, *, name: str | None = None, about: str | None = None) -> Any:
+    """Return how an option is shown: its default is left out where it is that nothing was given.
+
+    Args:
+        metavar: what stands for a value, and dots where several may follow; nothing for a switch.
+        name: how it is typed, where the field has another name.
+        about: what it is, where no docstring says so.
+    """
+    return arg(metavar=metavar, name=name, help=about, help_behavior_hint=_hint)
+
+
+def _hint(default: str) -> str:
+    return "" if default in ("", "None", "False") else f"(default: {default})"
+
+
+Data = Annotated[str, typed_as("DATA", about=_DATA)]
+PerhapsData = Annotated[
+    str | None, typed_as("DATA", about=f"data to learn from, where a method that learns has no file: {_DATA}")
+]
+File = Annotated[str, typed_as("FILE")]
+PerhapsFile = Annotated[str | None, typed_as("FILE")]
+Folder = Annotated[str, typed_as("FOLDER")]
+Switch = Annotated[bool, typed_as()]
+Whole = Annotated[int, typed_as("N")]
+PerhapsWhole = Annotated[int | None, typed_as("N")]
+Number = Annotated[float, typed_as("NUMBER")]
+PerhapsNumber = Annotated[float | None, typed_as("NUMBER")]
+Name = Annotated[str, typed_as("NAME")]
+PerhapsName = Annotated[str | None, typed_as("NAME")]
+Widths = Annotated[tuple[int, ...], typed_as("WIDTH ...")]
+Names = Annotated[tuple[str, ...], typed_as("NAME ...")]
+Files = Annotated[tuple[str, ...], typed_as("FILE"), UseAppendAction]
+Settings = Annotated[tuple[str, ...], typed_as("NAME=VALUE ...")]
+TheFile = Positional[Annotated[str, typed_as("FILE")]]
+TheNetwork = Positional[Annotated[str, typed_as("NETWORK")]]
+PerhapsTheFile = Positional[Annotated[str | None, typed_as("[NETWORK]")]]
+TheMethod = Positional[Annotated[str, typed_as("METHOD")]]
+TheFiles = Positional[Annotated[tuple[str, ...], typed_as("FILE ...")]]
+TheFolder = Positional[Annotated[str, typed_as("FOLDER")]]
 
 
 _SILENT = contextvars.ContextVar("silent", default=False)
@@ -51,11 +78,11 @@ class Shown:
     """How much a command shows of its work.
 
     Args:
-        quiet: no progress bars and no remarks, results alone.
-        log: file that gets what the bars show, a line of JSON each; what it holds stays.
+        quiet: show no progress bars and no remarks, only results.
+        log: file to add to, in lines of JSON, what the progress bars show.
     """
 
-    quiet: bool = False
+    quiet: Switch = False
     log: PerhapsFile = None
 
     @contextlib.contextmanager
@@ -74,6 +101,17 @@ class Shown:
             if self.log is not None:
                 stack.enter_context(logged(self.log))
             yield
+
+
+def shown_last(command: type[Any]) -> None:
+    """Have help and completion list what many commands take behind what is a command's own.
+
+    Args:
+        command: a dataclass, of keywords alone, so that their order means nothing else.
+    """
+    listed = command.__dataclass_fields__
+    shared = {field.name: listed[field.name] for field in fields(Shown) if field.name in listed}
+    command.__dataclass_fields__ = {name: field for name, field in listed.items() if name not in shared} | shared
 
 
 def expect_apart(command: Any) -> None:

@@ -13,7 +13,7 @@ class Report:
     """Make the report of a saved comparison again: the page, the Markdown and the CSV.
 
     Args:
-        folder: that genrev compare or Comparison.save wrote.
+        folder: folder that genrev compare wrote.
     """
 
     folder: TheFolder

@@ -118,13 +118,15 @@ def resuming(out: str, command: str, network: Network | None = None) -> Iterator
     """
     from genrev.files import expect_writable, remove_leftovers
     from genrev.resume import resumable
+    from genrev.training import reached
 
     expect_writable(out)
     remove_leftovers(out)
     about = {"command": command, "network": None if network is None else network.fingerprint()}
     with resumable(f"{out}.state", about=about) as found:
         if found:
-            say(f"going on from {out}.state")
+            done, of = reached(f"{out}.state")
+            say(f"going on from {out}.state, after {done} of {of} epochs")
         try:
             yield
         except KeyboardInterrupt:

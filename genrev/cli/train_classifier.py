@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrev.cli.given import about_data, parts_line, read_splits
-from genrev.cli.options import Data, File, Names, Shown, Widths, command_line
+from genrev.cli.options import Data, File, Name, Names, PerhapsNumber, PerhapsWhole, Shown, Whole, Widths, command_line
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.files import expect_writable
 
@@ -23,36 +23,39 @@ _STEPS, _BATCH, _LEAST, _MOST = 4000, 100, 5, 40
 
 @dataclass(frozen=True, kw_only=True)
 class TrainClassifier(Shown):
-    """Train a classifier on the part of the data that is for learning, and save it.
+    """Train a classifier on data, and save it: a network to be inverted.
 
-    Started again after it was stopped, by whatever, it goes on where it was.
+    It learns from half of the data; the rest is held out, to judge it and what inverts it. What is not said takes
+    values that suit the data. Stopped and started again with the same command, it goes on where it was.
 
     Args:
-        layers: the widths of the input and of every layer, as in 1024 8 8 2; what suits the data if not given.
-        activation: one name for all layers, or one a layer; the last is softmax or sigmoid.
+        layers: widths of the input and of every layer, as in 1024 8 8 2.
+        activation: one name for all layers, or one for each, as in sigmoid, tanh or relu; the last is softmax or
+            sigmoid.
         arch: "mlp" (fully connected) or "conv" (convolutions, for images).
         epochs: how often each input is seen.
-        batch_size: inputs a step.
+        batch_size: how many inputs a step learns from.
         rate: learning rate of the first step.
         weight_decay: how hard weights are pulled to zero.
-        noise: standard deviation of the noise added to the inputs in training, in input units.
-        seed: of everything random but the cut of the data.
-        split: which cut of the data into parts: use the same for all that is to be compared.
-        out: the network's file.
+        noise: standard deviation of the noise that is added to inputs while it learns, in input units.
+        seed: decides all that is random, but not how the data are cut into parts.
+        split: decides which of the data are learned from and which are held out; use the same number for all that is to
+            be compared.
+        out: file to write the network to, such as net.safetensors.
     """
 
     data: Data
     out: File
     layers: Widths = ()
     activation: Names = ()
-    arch: str = "mlp"
-    epochs: int | None = None
-    batch_size: int | None = None
-    rate: float | None = None
-    weight_decay: float | None = None
-    noise: float | None = None
-    seed: int = 0
-    split: int = 0
+    arch: Name = "mlp"
+    epochs: PerhapsWhole = None
+    batch_size: PerhapsWhole = None
+    rate: PerhapsNumber = None
+    weight_decay: PerhapsNumber = None
+    noise: PerhapsNumber = None
+    seed: Whole = 0
+    split: Whole = 0
 
     def run(self) -> None:
         """Train, save, and print how well the network reads inputs that it has not seen.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-from tyro.conf import Positional, arg
+from typing import TYPE_CHECKING, Any
 
 from genrev.cli.given import about_data, check_split, load_network, parts_line, read_splits
-from genrev.cli.options import Data, File, Settings, Shown, command_line, settings
+from genrev.cli.options import Data, File, Number, Settings, Shown, TheMethod, Whole, command_line, settings
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
 from genrev.errors import ArgumentError
 from genrev.files import expect_writable
@@ -25,29 +23,30 @@ _TRIED = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TrainInverter(Shown):
-    """Train a method that learns on inputs and what a network says of them, and save it, as in genrev train cvae.
+    """Train a method that learns (cvae, decoder or retrieval) to invert a network, and save it.
 
-    Labels are not used. Started again after it was stopped, by whatever, it goes on where it was. To train a network
-    itself see genrev train classifier --help.
+    It learns from inputs and what the network says of them; labels are not used. Stopped and started again with the
+    same command, it goes on where it was. To train the network itself see genrev train classifier --help.
 
     Args:
         method: cvae, decoder or retrieval.
         network: file of the network that it will invert.
-        set: keywords of the method, as in steps=8000 latent=32.
-        tolerance: the residual that counts as met, in output units.
-        seed: of everything random but the cut of the data.
-        split: which cut of the data into parts: the one that the network was trained with.
-        out: the inverter's file.
+        set: keywords of the method, as in steps=8000 latent=32; genrev train METHOD --help lists those of METHOD.
+        tolerance: how far an output may be from what was asked for and still count as met, in output units.
+        seed: decides all that is random, but not how the data are cut into parts.
+        split: decides which of the data are learned from and which are held out: the number that the network was
+            trained with.
+        out: file to write the trained method to, such as cvae.safetensors.
     """
 
-    method: Positional[Annotated[str, arg(metavar="METHOD")]]
+    method: TheMethod
     network: File
     data: Data
     out: File
     set: Settings = ()
-    tolerance: float = 1e-3
-    seed: int = 0
-    split: int = 0
+    tolerance: Number = 1e-3
+    seed: Whole = 0
+    split: Whole = 0
 
     def run(self) -> None:
         """Train, save, and print how near its draws come to outputs of inputs that it has not seen.

@@ -34,6 +34,9 @@ _HEAD = 2**20
 _SHOWN = 40
 """How many characters of a field a sentence shows."""
 
+_SOME, _EACH = 12, 4
+"""More whole numbers than some, with fewer rows for each than classes need, are measurements and no labels."""
+
 _DIGITS = 18
 """Of a label that is a number, at most: no data have as many classes."""
 
@@ -149,7 +152,8 @@ class _Sheet:
 
     def classes(self) -> tuple[tuple[str, ...], torch.Tensor]:
         """Return the names of the classes, and the number of every row's."""
-        title, seen = self.title(self.width - 1), sorted(set(self.labels))
+        seen, name = sorted(set(self.labels)), self.header[-1] if self.header else ""
+        title = f"the last column ({name})" if name else "the last column"
         numbers = [label for label in seen if _NUMBER.fullmatch(label)]
         words = [label for label in seen if not _NUMBER.fullmatch(label)]
         if numbers and words:
@@ -159,17 +163,24 @@ class _Sheet:
             )
         odd = [label for label in numbers if not _WHOLE.fullmatch(label)]
         if odd:
-            raise FileError(
-                f"expected the labels in {title} to be whole numbers or names, got {self._where(odd[0])} of "
-                f"{self.path}; put the label last"
-            )
+            raise self._measured(odd[0], title)
         # Python refuses to read whole numbers of thousands of digits.
         values: dict[str, Any] = {label: int(label.partition(".")[0][:_DIGITS]) for label in numbers}
         values |= {word: word for word in words}
         classes = sorted(set(values.values()))
+        if numbers and _SOME < len(classes) != classes[-1] + 1 and _EACH * len(classes) > len(self.labels):
+            raise self._measured(self.labels[0], title)
         check_classes(classes, title, self.path)
         places = {value: number for number, value in enumerate(classes)}
         return tuple(map(str, classes)), torch.tensor([places[values[label]] for label in self.labels])
+
+    def _measured(self, label: str, title: str) -> FileError:
+        """Return what is said of numbers that tell no classes apart."""
+        return FileError(
+            f"expected the labels in {title} to be names, or the numbers 0, 1, 2, ..., got {self._where(label)} of "
+            f"{self.path}; put the column of labels last, or write words such as 'low' and 'high' for ranges of "
+            "these values"
+        )
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of the features; none without a header."""
