@@ -362,6 +362,14 @@ class Inverter(ABC):
         """Whether `fit` has run."""
         return self.data is not None
 
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """``(n, *output_shape)``: the network's outputs on inputs that the method learned from; None if it keeps none.
+
+        A target unlike all of them asks for an input unlike those.
+        """
+        return None
+
     @final
     @called_as()
     def fit(self, inputs: Any, *, seed: int = 0) -> Self:

@@ -317,9 +317,10 @@ def _opaque(value: Any) -> bool:
 
 def _apart(one: Any, other: Any) -> list[str]:
     """Return two values in few words, long ones from the word on in which they differ."""
-    texts = repr(one), repr(other)
-    begin = 0
+    texts, begin = [repr(one), repr(other)], 0
     if max(map(len, texts)) > _LONG:
+        # What is cut has no quotes: only one of them would be left.
+        texts = [value if isinstance(value, str) else repr(value) for value in (one, other)]
         alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))
         begin = texts[0].rfind(" ", 0, len(list(alike))) + 1
     parts = [text[begin:] if len(text) <= begin + _LONG else f"{text[begin : begin + _LONG - 3]}..." for text in texts]

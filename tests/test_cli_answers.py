@@ -18,7 +18,7 @@ from genrev import Inversion, Network, load, save
 from genrev.checkpoint import about
 from genrev.cli import main
 from genrev.cli.answers import advice, answer_lines, outcome_lines
-from genrev.cli.asked import parse_class
+from genrev.cli.asked import parse_class, unusual
 from genrev.cli.formats import FORMATS, table
 from genrev.cli.invert import _ENDINGS, Invert
 from genrev.cli.options import options_of
@@ -28,7 +28,7 @@ from genrev.cli.typeface import cut, folded, font
 from genrev.errors import ArgumentError
 from genrev.inverter import Outcome
 from genrev.inverters import INVERTERS, build
-from genrev.report.values import number
+from genrev.report.values import number, probability
 from genrev.space import InputSpace
 
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.2, 0.4, -0.6]])
@@ -314,3 +314,41 @@ def test_a_picture_needs_no_matplotlib():
 
 def test_every_ending_has_its_format():
     assert tuple(FORMATS) == _ENDINGS
+
+
+# What was asked, beside what is usual
+
+
+def test_a_class_asked_for_as_its_inputs_seldom_are_is_told() -> None:
+    sure = torch.tensor([[0.9999, 0.0001]]).repeat(90, 1)
+    unsure = torch.tensor([[0.3, 0.7]]).repeat(60, 1)
+    seen = torch.cat([sure, unsure])
+    for label, asked, told in ((0, 0.99, True), (0, 0.9999, False), (1, 0.7, False), (1, 0.99, True)):
+        target = torch.full((1, 2), math.nan)
+        target[0, label] = asked
+        said = unusual(target, seen, ["X", "O"])
+        assert bool(said) == told
+        if told:
+            assert f"takes for {'XO'[label]} get from" in said
+            assert f"--confidence {'0.9999' if label == 0 else '0.7'} asks" in said
+
+
+def test_one_output_tells_of_both_of_its_classes() -> None:
+    seen = torch.cat([torch.full((50, 1), 0.999), torch.full((50, 1), 0.2)])
+    assert "takes for no get from 0.8 to 0.8" in unusual(torch.tensor([[0.01]]), seen, ["no", "yes"])
+    assert "takes for yes get from 0.999" in unusual(torch.tensor([[0.6]]), seen, ["no", "yes"])
+    assert unusual(torch.tensor([[0.2]]), seen, ["no", "yes"]) == ""
+
+
+def test_nothing_is_said_of_what_was_seen_too_seldom_or_not_at_all() -> None:
+    target = torch.tensor([[0.5, math.nan]])
+    assert unusual(target, None, None) == ""
+    assert unusual(target, torch.tensor([[0.9, 0.1]]).repeat(5, 1), None) == ""
+
+
+@pytest.mark.parametrize("value", [0.99, 0.9995, 0.99999, 0.9999998, 1e-5, 0.5])
+def test_a_probability_that_is_neither_0_nor_1_never_reads_as_one(value: float) -> None:
+    assert 0 < float(probability(value)) < 1
+    found = answered(np.zeros((1, 1, 20)), target=torch.tensor([[value, math.nan]], dtype=torch.float64))
+    asked = next(answer_lines(found, None, None)).removeprefix("asked for ")
+    assert 0 < float(asked.split()[1].rstrip(",")) < 1

@@ -338,6 +338,17 @@ def test_fit_notes_range_mean_and_covariance_and_returns_the_inverter(name: str)
 
 
 @every
+def test_what_learns_shows_the_outputs_that_it_learned_from(name: str) -> None:
+    inverter = make(name, network())
+    assert inverter.outputs_seen is None
+    seen = inverter.fit(inputs(), seed=1).outputs_seen
+    assert (seen is not None) == inverter.traits.learns
+    if seen is not None:
+        outputs = network().evaluate(inputs())
+        assert float(torch.cdist(seen, outputs, p=1).amin(1).max()) < 1e-12
+
+
+@every
 def test_it_explains_itself(name: str) -> None:
     inverter = fitted(name)
     text = inverter.explain(inverter.reconstruct(targets(), seed=0))

@@ -359,7 +359,7 @@ def test_a_target_of_many_outputs_is_captioned_by_its_class_or_by_what_was_asked
 
 def test_an_output_is_written_as_one_only_where_it_is_one() -> None:
     captions = Captions(None, False)
-    assert captions.target(np.array([0.99996, 4e-5]), 0)["detail"] == ">0.999, 4e-5"
+    assert captions.target(np.array([0.99996, 4e-5]), 0)["detail"] == ">0.999, <0.001"
     assert captions.target(np.array([1.0, 0.0]), 0)["detail"] == "1, 0"
 
 

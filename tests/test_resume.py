@@ -788,5 +788,5 @@ def test_long_arguments_are_shown_from_where_they_differ(tmp_path: Path) -> None
         lesson.learn()
     with pytest.raises(FileError) as caught, resumable(tmp_path / "state", about={"of": f"{command} steps=7"}):
         pass
-    assert "got one with of ... steps=4' instead of ... steps=7'; delete the file" in str(caught.value)
+    assert "got one with of ... steps=4 instead of ... steps=7; delete the file" in str(caught.value)
     assert_one_sentence(str(caught.value))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genrev.inverter import Inversion, Outcome
 from genrev.report.columns import compact
-from genrev.report.values import SHORT, number, value_names
+from genrev.report.values import SHORT, number, probability, value_names
 
 _FEW, _LINES, _ACROSS, _WIDTH = 4, 16, 8, 80
 """Up to how many outputs are written out, how many answers, of how many the inputs, and in how many characters a line
@@ -117,11 +117,23 @@ def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterato
     counts, total = found.outcomes(), found.residual.numel()
     for outcome, count in counts.items():
         share = f" ({count} of {total})" if len(counts) > 1 else ""
-        text = f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}"
-        # An option stays with its value: what is cut in two can't be copied.
-        whole = re.sub(r"(--[\w-]+) (?=[\w+.=]+)", r"\1\0", text)
-        lines = textwrap.wrap(whole, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        yield "\n".join(lines).replace("\0", " ")
+        yield paragraph(f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}")
+
+
+def paragraph(text: str) -> str:
+    """Return a text in lines of 80 characters; an option stays with its value: what is cut in two can't be copied.
+
+    Args:
+        text: on one line.
+
+    Example:
+        >>> print(paragraph("Where nothing at all helps, ask for what the network can give, as with --confidence 0.9."))
+        Where nothing at all helps, ask for what the network can give, as with
+          --confidence 0.9.
+    """
+    whole = re.sub(r"(--[\w-]+) (?=[\w+.=]+)", r"\1\0", text)
+    lines = textwrap.wrap(whole, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def is_short(found: Inversion) -> bool:
@@ -183,7 +195,13 @@ def _named(names: Sequence[str] | None, place: int, count: int) -> str:
 
 
 def _written(value: float, digits: int) -> str:
-    return "any" if math.isnan(value) else f"{value:.{digits}f}" if abs(value) < 1000 else compact(value)
+    if math.isnan(value):
+        return "any"
+    text = f"{value:.{digits}f}"
+    # What is no 1 and no 0 doesn't read as one: 0.999998 was asked for, and not 1.
+    if float(text) in (0, 1) and float(text) != value and 0 < value < 1:
+        return probability(value)
+    return text if abs(value) < 1000 else compact(value)
 
 
 def short(residual: float) -> str:

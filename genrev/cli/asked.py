@@ -14,8 +14,12 @@ from torch import Tensor
 from genrev.errors import ArgumentError, nearest
 from genrev.network import Network
 from genrev.numpy_files import read_npy
+from genrev.report.values import probability
 
 _FREE = ("any", "nan")
+
+_FEWEST = 20
+"""From how many inputs of a class on something is said of what is usual."""
 
 
 def parse_target(words: Sequence[str], network: Network) -> Tensor:
@@ -87,6 +91,49 @@ def parse_class(word: str, confidence: float, network: Network, names: Sequence[
     return target
 
 
+def unusual(target: Tensor, seen: Tensor | None, names: Sequence[str] | None) -> str:
+    """Say that a class is asked for with a probability that the inputs of that class seldom have, or say nothing.
+
+    Of such a target an answer can be exact and still like no input of the class: it stands at the edge of it.
+
+    Args:
+        target: as `parse_class` returned it.
+        seen: ``(n, *output_shape)``: outputs of inputs that were learned from, or None.
+        names: of the classes, where they are known.
+
+    Example:
+        >>> seen = torch.tensor([[0.9999, 0.0001]]).repeat(100, 1)
+        >>> unusual(torch.tensor([[0.99, math.nan]]), seen, ["X", "O"])
+        '0.99 is unusual: of the inputs learned from, those that the network takes for X get from 0.9999 to 0.9999 \
+(9 in 10 of them); --confidence 0.9999 asks for a typical one'
+        >>> unusual(torch.tensor([[0.9999, math.nan]]), seen, ["X", "O"])
+        ''
+    """
+    if seen is None:
+        return ""
+    asked = target.flatten().double().cpu()
+    seen = seen.flatten(1).double().cpu()
+    single = seen.shape[1] == 1
+    if single:
+        # Of one output the second class is what it gives, and the first what it leaves.
+        label = int(asked[0] > 0.5)
+        asked, seen = torch.cat([1 - asked, asked]), torch.cat([1 - seen, seen], 1)
+    else:
+        label = int((~asked.isnan()).nonzero()[0])
+    alike = seen[seen.argmax(1) == label, label]
+    if len(alike) < _FEWEST:
+        return ""
+    low, usual, high = torch.quantile(alike, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
+    if low <= float(asked[label]) <= high:
+        return ""
+    name = names[label] if names is not None else f"class {label}"
+    return (
+        f"{probability(float(asked[label]))} is unusual: of the inputs learned from, those that the network takes for "
+        f"{name} get from {probability(low)} to {probability(high)} (9 in 10 of them); --confidence "
+        f"{probability(usual)} asks for a typical one"
+    )
+
+
 @contextlib.contextmanager
 def in_typed_words(words: Sequence[str], network: Network) -> Iterator[None]:
     """Have what is refused of a typed target said in words that can be typed: any for NaN, options for calls.
@@ -149,7 +196,15 @@ def _place(word: str, classes: int, names: Sequence[str] | None) -> int:
         return int(word)
     known = ", ".join(names) if names is not None else f"0 to {classes - 1}"
     # No number is meant by another for looking like it.
-    hint = ("" if word.lstrip("+-").isdecimal() else nearest(word, names or [])) or "; choose one of them"
+    alike = [name for name in names or [] if name.casefold() == word.casefold()]
+    hint = (
+        f"; did you mean {alike[0]!r}?"
+        if alike
+        else ""
+        if word.lstrip("+-").isdecimal()
+        else nearest(word, names or [])
+    )
+    hint = hint or "; choose one of them"
     raise ArgumentError(f"expected a class of the network ({known}), got {word!r}{hint}")
 
 

@@ -96,9 +96,15 @@ def load_inverters(paths: Sequence[str], network: Network) -> dict[str, Inverter
     """
     from genrev.checkpoint import load
     from genrev.inverter import Inverter
+    from genrev.tensor_files import read_header
 
     found: dict[str, Inverter] = {}
     for path in paths:
+        if read_header(path).get("kind") == "network":
+            raise ArgumentError(
+                f"expected the file of a trained method for --inverter, got a network in {path}; give what genrev "
+                "train METHOD wrote"
+            )
         inverter = load(path, network=network)
         if not isinstance(inverter, Inverter):
             raise ArgumentError(f"expected an inverter in {path}, got a {type(inverter).__name__}; give an inverter's")

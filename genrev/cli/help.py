@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from genrev import __version__
+from genrev.cli.options import keywords_of
 
 _ABOUT = "Which inputs make a trained network give this output, and which of them look real?"
 _EXAMPLES = r"""For example, of a table whose last column is the label:
@@ -30,9 +31,6 @@ INTRODUCTION = "introduction"
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
-_OWN = ("self", "network", "tolerance")
-"""What a method takes that has an option of its own."""
-
 
 def overview(commands: Mapping[str, type[Any]]) -> str:
     """Return the page that lists the commands.
@@ -44,7 +42,10 @@ def overview(commands: Mapping[str, type[Any]]) -> str:
     names = {"train": "train METHOD"}
     lines = ["usage: genrev COMMAND [OPTIONS]", "", *_wrapped(f"{_ABOUT} Version {__version__}."), "", "commands:"]
     lines += _listed({names.get(name, name): _paragraphs(kind)[0] for name, kind in commands.items()})
-    options = {"-h, --help": "show this page, or behind a command that of the command", "--version": "show the version"}
+    options = {
+        "-h, --help": "show this page; behind a command, the page of that command",
+        "--version": "show the version",
+    }
     return "\n".join([*lines, "", "options:", *_listed(options), "", _EXAMPLES])
 
 
@@ -141,9 +142,8 @@ def _keywords(method: str, *, alone: bool) -> str:
     from genrev.inverters import INVERTERS
 
     kind = INVERTERS[method]
-    said, taken = meanings(kind), inspect.signature(kind.__init__).parameters
-    prefix = "" if alone else f"{method}."
-    terms = {f"{prefix}{name}={taken[name].default}": said[name] for name in taken if name not in _OWN}
+    said, prefix = meanings(kind), "" if alone else f"{method}."
+    terms = {f"{prefix}{name}={value}": said[name] for name, value in keywords_of(kind).items()}
     if not terms:
         return f"{method} has no keywords for --set."
     return "\n".join([f"Keywords of {method} for --set, with their defaults:", *_listed(terms)])

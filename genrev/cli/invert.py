@@ -88,8 +88,8 @@ class Invert(Shown):
         if bool(self.target) == (self.label is not None):
             got = "both; leave one out" if self.target else "neither; write --target 0.99 0.01"
             raise ArgumentError(f"expected either --target or --class, got {got}")
-        from genrev.cli.answers import answer_lines, outcome_lines
-        from genrev.cli.asked import as_input, in_typed_words, parse_class, parse_target
+        from genrev.cli.answers import answer_lines, outcome_lines, paragraph
+        from genrev.cli.asked import as_input, in_typed_words, parse_class, parse_target, unusual
         from genrev.numpy_files import read_npy
 
         with one_thread():
@@ -106,6 +106,9 @@ class Invert(Shown):
             method, stochastic = method_of(inverter), inverter.traits.stochastic
             with in_typed_words(self.target, network):
                 found = inverter.reconstruct(target, samples=self.samples, seed=self.seed, **points)
+            remark = unusual(target, inverter.outputs_seen, names) if self.label is not None else ""
+            if remark:
+                say(paragraph(remark))
             for line in answer_lines(found, names, columns):
                 tell(line)
             if self.samples > 1 and not stochastic:
@@ -158,6 +161,10 @@ class Invert(Shown):
         self, found: Inversion, network: Network, names: Sequence[str] | None, columns: Sequence[str] | None
     ) -> None:
         if self.out is None:
+            from genrev.cli.answers import is_short
+
+            if not is_short(found):
+                say("the inputs themselves are written nowhere: --out x.png draws them")
             return
         from genrev.cli.formats import FORMATS
 

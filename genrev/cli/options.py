@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import contextlib
 import contextvars
+import inspect
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Annotated, Any, Protocol, get_type_hints
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from genrev.errors import ArgumentError
+from genrev.errors import ArgumentError, nearest
+
+_OWN = ("self", "network", "tolerance")
+"""What a method takes that has an option of its own."""
 
 _DATA = (
     '"xo" (drawn letters), "digits" (scanned handwriting), "idx:FOLDER" (MNIST\'s four files), "npz:FILE" (arrays x '
@@ -256,7 +260,51 @@ def settings_by_method(words: Sequence[str], methods: Sequence[str]) -> Mapping[
                 f"expected settings of {', '.join(methods)}, got {name!r}; write {methods[0]}.{keyword}={value}"
             )
         found.setdefault(method, {})[keyword] = value
+    for method, keywords in found.items():
+        check_keywords(method, keywords)
     return found
+
+
+def check_keywords(method: str, keywords: Iterable[str]) -> None:
+    """Refuse keywords that a method does not take, or that have an option of their own.
+
+    Args:
+        method: by name; one that is none is refused elsewhere.
+        keywords: that were typed.
+
+    Raises:
+        ArgumentError: the method has no such keyword.
+
+    Example:
+        >>> check_keywords("cvae", ["steps"])
+    """
+    from genrev.inverters import INVERTERS
+
+    if method not in INVERTERS:
+        return
+    names = keywords_of(INVERTERS[method])
+    for keyword in keywords:
+        if keyword == "tolerance":
+            raise ArgumentError("expected the tolerance as --tolerance, got it in --set; write --tolerance 0.01")
+        if keyword not in names:
+            known = f"one of {', '.join(names)}" if names else "none"
+            hint = nearest(keyword, names) or "; leave it out"
+            raise ArgumentError(f"expected a keyword of {method} for --set ({known}), got {keyword!r}{hint}")
+
+
+def keywords_of(kind: type[Any]) -> dict[str, Any]:
+    """Return the keywords that a method takes in --set, with their usual values.
+
+    Args:
+        kind: of the method.
+
+    Example:
+        >>> from genrev import RetrievalInverter
+        >>> keywords_of(RetrievalInverter)
+        {}
+    """
+    taken = inspect.signature(kind.__init__).parameters
+    return {name: taken[name].default for name in taken if name not in _OWN}
 
 
 def _typed(name: str, hint: Any) -> str:

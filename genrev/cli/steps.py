@@ -126,7 +126,8 @@ def resuming(out: str, command: str, network: Network | None = None) -> Iterator
     with resumable(f"{out}.state", about=about) as found:
         if found:
             done, of = reached(f"{out}.state")
-            say(f"going on from {out}.state, after {done} of {of} epochs")
+            where = "where all is learned" if done == of else f"in epoch {done + 1} of {of}"
+            say(f"going on from {out}.state, {where}; the seconds of earlier runs count too")
         try:
             yield
         except KeyboardInterrupt:

@@ -25,8 +25,9 @@ _STEPS, _BATCH, _LEAST, _MOST = 4000, 100, 5, 40
 class TrainClassifier(Shown):
     """Train a classifier on data, and save it: a network to be inverted.
 
-    It learns from half of the data; the rest is held out, to judge it and what inverts it. What is not said takes
-    values that suit the data. Stopped and started again with the same command, it goes on where it was.
+    It learns from a part of the data; the rest is held out, to judge it and what inverts it. What is not said takes
+    values that suit the data, which genrev inspect tells of the result. Stopped and started again with the same
+    command, it goes on where it was.
 
     Args:
         layers: widths of the input and of every layer, as in 1024 8 8 2.

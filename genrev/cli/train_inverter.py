@@ -6,10 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrev.cli.given import about_data, check_split, load_network, parts_line, read_splits
-from genrev.cli.options import Data, File, Number, Settings, Shown, TheMethod, Whole, command_line, settings
+from genrev.cli.options import (
+    Data,
+    File,
+    Number,
+    Settings,
+    Shown,
+    TheMethod,
+    Whole,
+    check_keywords,
+    command_line,
+    settings,
+)
 from genrev.cli.steps import check_seed, one_thread, resuming, say, tell
-from genrev.errors import ArgumentError
+from genrev.errors import ArgumentError, UnknownNameError, nearest
 from genrev.files import expect_writable
+from genrev.report.columns import compact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +85,7 @@ class TrainInverter(Shown):
             save(inverter, self.out, about={**about, "held_out": held_out})
         tell(
             f"learned in {inverter.fit_seconds:.0f} s; asked for the outputs of {held_out['inputs']} held-out inputs: "
-            f"median residual {held_out['median_residual']:.2g}, met {held_out['met']:.1%}"
+            f"median residual {compact(held_out['median_residual'])}, met {held_out['met']:.1%}"
         )
         tell(f"inverter {self.out}")
 
@@ -81,6 +93,10 @@ class TrainInverter(Shown):
         from genrev.inverters import INVERTERS, build
 
         learners = [name for name, kind in INVERTERS.items() if kind.traits.learns]
+        if self.method not in INVERTERS:
+            hint = nearest(self.method, learners) or "; choose one of them"
+            raise UnknownNameError(f"expected a method that learns ({', '.join(learners)}), got {self.method!r}{hint}")
+        check_keywords(self.method, keywords)
         inverter = build(self.method, network, **{"tolerance": self.tolerance, **keywords})
         if self.method not in learners:
             raise ArgumentError(

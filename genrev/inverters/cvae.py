@@ -112,6 +112,11 @@ class CVAEInverter(Inverter):
         size, latent, hidden = self.network.space.size, self.latent, self.hidden
         return ConditionalVAE(size, conditions.size, latent=latent, hidden=hidden, image=self._image)
 
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """The outputs of the members that conditions are made by; None before it is fitted."""
+        return self._learned.conditions.outputs if self.fitted else None
+
     def _row_bytes(self) -> int:
         # Distances to the members: of outputs for what is free, of conditions for the latent.
         values = 3 * self._learned.conditions.outputs.numel() + 4 * self.hidden + map_values(self._image)

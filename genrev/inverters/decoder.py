@@ -85,6 +85,11 @@ class DecoderInverter(Inverter):
             return UpConvDecoder(conditions.size, self.hidden, self._image)
         return MLP((conditions.size, self.hidden, self.hidden, self.network.space.size), ("elu", "elu", "identity"))
 
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """The outputs of the members that conditions are made by; None before it is fitted."""
+        return self._learned.conditions.outputs if self.fitted else None
+
     def _row_bytes(self) -> int:
         values = self._learned.conditions.outputs.numel() + 2 * self.hidden + map_values(self._image)
         return values * self.network.dtype.itemsize

@@ -131,7 +131,7 @@ class _Step:
 def _percent(share: Tensor) -> str:
     """Return a mean share; one that is not zero does not read as zero."""
     mean = float(share.double().mean())
-    return f"{mean:.0%}" if mean >= 0.005 or mean == 0 else "under 1%"
+    return f"{100 * mean:.0f} %" if mean >= 0.005 or mean == 0 else "under 1 %"
 
 
 def _centred(layer: nn.Module) -> nn.Module:

@@ -37,6 +37,11 @@ class RetrievalInverter(Inverter):
         self._inputs: Tensor | None = None
         self._outputs: Tensor | None = None
 
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """The outputs that it looks targets up in; None before it is fitted."""
+        return self._outputs
+
     def _row_bytes(self) -> int:
         assert self._outputs is not None
         return 3 * self._outputs.numel() * self._outputs.element_size()

@@ -64,6 +64,12 @@ class Refined(Inverter):
         """Whether all parts that learn are fitted."""
         return all(part.fitted or not part.traits.learns for part in (self.first, self.then))
 
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """Those of the first part, else those of the second."""
+        seen = self.first.outputs_seen
+        return self.then.outputs_seen if seen is None else seen
+
     def _fit(self, inputs: Tensor, seed: int) -> None:
         fit_parts((self.first, self.then), inputs, seed)
 
@@ -118,6 +124,11 @@ class BestOf(Inverter):
     def fitted(self) -> bool:
         """Whether all parts that learn are fitted."""
         return all(part.fitted or not part.traits.learns for part in (self.inverter,))
+
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """Those of the inverter that draws."""
+        return self.inverter.outputs_seen
 
     def _fit(self, inputs: Tensor, seed: int) -> None:
         fit_parts((self.inverter,), inputs, seed)

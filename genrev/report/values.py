@@ -56,6 +56,22 @@ def number(value: float) -> str:
     return f"{value:.4g}" if value == 0 or 1e-3 <= size < 1e4 else compact(value)
 
 
+def probability(value: float) -> str:
+    """Write a probability: 1 and 0 only where it is, and near them as many digits as it takes.
+
+    Args:
+        value: in [0, 1].
+
+    Example:
+        >>> [probability(value) for value in (0.99, 0.99999976, 1.0, 0.25, 2.4e-7, 0.0)]
+        ['0.99', '0.9999998', '1', '0.25', '2.4e-7', '0']
+    """
+    rest = 1 - value
+    if 0 < rest < 1e-3:
+        return f"{value:.{min(9, math.ceil(-math.log10(rest)))}f}".rstrip("0") if rest >= 1e-9 else "1"
+    return compact(value)
+
+
 def bounds(low: float, high: float) -> str:
     """Write the bounds of a value, nothing where it has none.
 

@@ -150,7 +150,11 @@ def test_a_layer_that_can_not_give_what_was_asked_of_it_together_is_the_reason_o
     place = inverter.layers.index("0")
     assert bool((found.stats["clamped"][..., place] > 0).all())
     assert bool((found.stats["clamped"][..., :place] == 0).all())
-    said = "100% of the answers asked the hidden layer (Linear, '0') for 5 values that its 2 inputs can't give together"
+    asked, what = (
+        "100 % of the answers asked the hidden layer (Linear, '0')",
+        "5 values that its 2 inputs can't give together",
+    )
+    said = f"{asked} for {what}"
     assert said in inverter.explain(found)
 
 
@@ -173,7 +177,7 @@ def test_a_small_share_does_not_read_as_none() -> None:
     with torch.no_grad():
         network.module[0].weight.fill_(1e-3)[0, 0] = 1.0
     inverter = PinvInverter(network)
-    assert "under 1% of the input values" in inverter.explain(inverter.reconstruct([[3.0, 0.0]]))
+    assert "under 1 % of the input values" in inverter.explain(inverter.reconstruct([[3.0, 0.0]]))
 
 
 def test_the_result_of_another_is_not_explained() -> None:
