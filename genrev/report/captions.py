@@ -152,7 +152,7 @@ class Captions:
         if len(values) <= _FEW:
             # What is free in a target is NaN there; in an answer it has a value.
             # Of probabilities, what is next to nothing needs no digits.
-            least = 1e-3 if label >= 0 and np.nanmin(values) >= 0 and np.nanmax(values) <= 1 else 0.0
+            least = 1e-3 if label >= 0 and bool(((values >= 0) & (values <= 1) | np.isnan(values)).all()) else 0.0
             return ", ".join(
                 "any" if unasked and np.isnan(value) else "<0.001" if 0 < value < least else _output(value)
                 for value, unasked in zip(values.tolist(), free.tolist(), strict=True)
