@@ -243,7 +243,7 @@ def shown(found: Inversion, space: InputSpace, **names) -> np.ndarray:
 @pytest.mark.parametrize(
     "shape", [(1,), (3,), (16,), (17,), (300,), (2, 2), (1, 8, 8), (3, 5, 9), (1, 400, 300), (4, 9, 9)]
 )
-@pytest.mark.parametrize(("batch", "samples"), [(1, 1), (3, 2), (13, 14)])
+@pytest.mark.parametrize(("batch", "samples"), [(1, 1), (3, 2), pytest.param(13, 14, marks=pytest.mark.slow)])
 def test_nothing_stands_at_the_edge_of_the_page_and_no_room_is_wasted(shape, batch, samples):
     generator = np.random.default_rng(0)
     found = answered(generator.random((batch, samples, *shape)))

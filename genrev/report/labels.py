@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ _APART = 3.0
 
 _FAN, _COLUMN = 24.0, 9
 """How far a column of labels stands from the points that they share, and how many labels it goes up and down."""
+
+_TRIED = 300
+"""How many free places of a label are tried for one whose line is clear."""
 
 _LETTER = 0.66
 """Width of a letter, in its height."""
@@ -115,9 +119,11 @@ def place(
         near = sum(math.dist(point, other) < 2 * _MARGIN for other in points)
         boxes = _candidates(point, width(text, size), 1.2 * size, area, crowded=near > 2)
         first = next(boxes)
-        free = [one for one in boxes if not any(one.meets(other) for other in full)]
+        free, again = itertools.tee(one for one in boxes if not any(one.meets(other) for other in full))
         # Where no line is clear of the labels, the nearest place is still better than one over another.
-        box = next((one for one in free if _clear(point, one, found, lines)), free[0] if free else first)
+        nearest = next(again, first)
+        tried = itertools.islice(free, _TRIED)
+        box = next((one for one in tried if _clear(point, one, found, lines)), nearest)
         found.append(box)
         lines.append(line(point, box))
         full.append(Box(box.left - _APART, box.top, box.right + _APART, box.bottom))
@@ -139,17 +145,17 @@ def _candidates(point: tuple[float, float], across: float, down: float, area: Bo
     ]
     boxes = [_box(left, top, across, down) for left, top in sides]
     yield _inside(boxes[0], area)
-    grid = [
-        _box(left, top, across, down)
-        for left in _steps(area.left, area.right - across, 6.0)
-        for top in _steps(area.top, area.bottom - down, 3.0)
-    ]
     steps = [step * sign for step in range(_COLUMN) for sign in (-1, 1)]
     fan = [
         _box(left, y - down / 2 + step * down, across, down) for left in (x + _FAN, x - _FAN - across) for step in steps
     ]
     yield from (box for box in (fan if crowded else boxes) if area.holds(box))
-    yield from sorted(grid, key=lambda box: gap(point, box))
+    # Most labels have found a place by now: a grid has thousands.
+    lefts, tops = _steps(area.left, area.right - across, 6.0), _steps(area.top, area.bottom - down, 3.0)
+    beside = [(max(left - x, 0.0, x - left - across), left) for left in lefts]
+    above = [(max(top - y, 0.0, y - top - down), top) for top in tops]
+    grid = sorted((one * one + other * other, left, top) for one, left in beside for other, top in above)
+    yield from (_box(left, top, across, down) for _, left, top in grid)
 
 
 def line(point: tuple[float, float], box: Box) -> Line:
