@@ -219,7 +219,7 @@ class _Course:
         self._best, self._since, self._kept = math.inf, 0, _copy(model) if len(held) else {}
         # Where in the epoch: its batches, how many are done, their summed losses, the generators when it began.
         self._batches: tuple[Tensor, ...] = ()
-        self._done, self._total, self._generators = 0, 0.0, _generators(self._device)
+        self._done, self._total, self._generators = 0, 0.0, generators(self._device)
         self._began = time.perf_counter()
 
     @property
@@ -235,7 +235,7 @@ class _Course:
     def step(self) -> bool:
         """Learn from one batch, and return whether that ended an epoch."""
         if not self._done:
-            self._generators = _generators(self._device)
+            self._generators = generators(self._device)
             self._batches = self._shuffled()
             self._model.train()
         self._learn(self._batches[self._done])
@@ -305,7 +305,7 @@ class _Course:
             "kept": self._kept,
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
-            "generators": _generators(self._device),
+            "generators": generators(self._device),
             "epoch_generators": self._generators,
             "place": [self.epoch, self._done, self._total, self._best, self._since],
             **self._history(),
@@ -325,12 +325,12 @@ class _Course:
         self._generators = list(state["epoch_generators"])
         if self._done:
             # The batches are those that the generators gave when the epoch began.
-            _set_generators(self._device, self._generators)
+            set_generators(self._device, self._generators)
             self._batches = self._shuffled()
             self._model.train()
             # One that isn't there is an IndexError.
             self._batches[self._done]
-        _set_generators(self._device, state["generators"])
+        set_generators(self._device, state["generators"])
 
     def give_end(self) -> dict[str, Any]:
         """Return what the training ended with, in memory of its own."""
@@ -388,12 +388,18 @@ def _expect_like(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Non
         raise ValueError("other tensors than the model's")
 
 
-def _generators(device: torch.device) -> list[Tensor]:
+def generators(device: torch.device) -> list[Tensor]:
     """Return the states of the generators that a training on a device draws from."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
-def _set_generators(device: torch.device, states: list[Tensor]) -> None:
+def set_generators(device: torch.device, states: list[Tensor]) -> None:
+    """Set the generators that a training on a device draws from.
+
+    Args:
+        device: of the training.
+        states: as `generators` returned them.
+    """
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)

@@ -29,6 +29,7 @@ FLOORS = [
     ["equation"],
     ["resume"],
     ["training"],
+    ["boltzmann"],
     ["inverter"],
     ["inverters"],
     ["support_vectors"],

@@ -1,0 +1,1 @@
+"""How Boltzmann machines learn, and how likely they say that data are."""

@@ -1,0 +1,221 @@
+"""The restricted Boltzmann machine: its energy, the laws of either layer given the other, and one Gibbs step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from genrev.models.units import UNITS, BernoulliUnits, Units
+
+Draw = Callable[[int], Tensor]
+"""Gives ``(rows, size)`` independent draws from (0, 1), anew each time it is called with a size."""
+
+
+class RBM(nn.Module):
+    """p(v, h) = exp(-E(v, h)) / Z, with E = own(v) - b.(v - mu) - c.(h - lambda) - (v - mu) W (h - lambda).
+
+    Visible units come in groups, such as the pixels and, beside them, the outputs of a network; hidden units are
+    Bernoulli. Offsets mu and lambda make learning blind to whether a value is written as 0 or as 1. Every quantity has
+    an inverse temperature beta: at beta the energy is beta E + (1 - beta) E0, with E0 that of the base rates, where
+    visible units know nothing of the hidden ones. Chains, swaps and importance sampling all use that one energy.
+
+    Args:
+        groups: kind and size of each group of visible units: "bernoulli", "one-hot" or "gaussian".
+        hidden: number of hidden units.
+
+    Attributes:
+        weight: ``(visible, hidden)``.
+        visible: the groups, in their order.
+        hidden: the hidden units.
+
+    Reference:
+        Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Melchior, Fischer and
+        Wiskott, 2016, "How to center deep Boltzmann machines".
+
+    Example:
+        >>> rbm = RBM([("bernoulli", 6)], 4)
+        >>> rbm.free_energy(torch.zeros(3, 6)).shape
+        torch.Size([3])
+    """
+
+    def __init__(self, groups: Sequence[tuple[str, int]], hidden: int) -> None:
+        super().__init__()
+        self.visible = nn.ModuleList(UNITS[kind](size) for kind, size in groups)
+        self.hidden = BernoulliUnits(hidden)
+        nn.init.constant_(self.hidden.offset, 0.5)
+        self.weight = nn.Parameter(0.01 * torch.randn(self.size, hidden))
+
+    @property
+    def size(self) -> int:
+        """Number of visible units."""
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of units of each visible group."""
+        return [group.size for group in self.groups]
+
+    @property
+    def groups(self) -> list[Units]:
+        """The groups of visible units."""
+        return [group for group in self.visible if isinstance(group, Units)]
+
+    @torch.no_grad()
+    def begin(self, v: Tensor) -> None:
+        """Set visible offsets, biases and base rates from data, before anything is learned.
+
+        Args:
+            v: ``(n, visible)``.
+        """
+        for group, values in zip(self.groups, v.split(self.sizes, -1), strict=True):
+            group.begin(values)
+
+    def energy(self, v: Tensor, h: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return the energy, ``(rows,)``.
+
+        Args:
+            v: ``(rows, visible)``.
+            h: ``(rows, hidden)``.
+            beta: inverse temperature in [0, 1]: a number, or ``(rows, 1)``, one for each row.
+        """
+        return self._visible_energy(v, beta) - (self.hidden_field(v, beta) * (h - self.hidden.offset)).sum(-1)
+
+    def free_energy(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return F(v) = -log of the sum over h of exp(-E(v, h)), ``(rows,)``.
+
+        Args:
+            v: ``(rows, visible)``.
+            beta: as in `energy`.
+        """
+        return self._visible_energy(v, beta) - self.hidden.log_partition(self.hidden_field(v, beta))
+
+    def hidden_free_energy(self, h: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return -log of the sum over v of exp(-E(v, h)), ``(rows,)``.
+
+        Args:
+            h: ``(rows, hidden)``.
+            beta: as in `energy`.
+        """
+        parts = zip(self.groups, self.visible_field(h, beta).split(self.sizes, -1), strict=True)
+        inner = sum((group.log_partition(field, beta) for group, field in parts), h.new_zeros(len(h)))
+        return -(beta * ((h - self.hidden.offset) * self.hidden.bias)).sum(-1) - inner
+
+    def hidden_field(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return the field on the hidden units, ``(rows, hidden)``: the log-odds of each being 1.
+
+        Args:
+            v: ``(rows, visible)``.
+            beta: as in `energy`.
+        """
+        field = torch.addmm(self.hidden.bias, v - self._offset, self.weight)
+        return field if isinstance(beta, float) and beta == 1 else beta * field
+
+    def visible_field(self, h: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return the field on the visible units, ``(rows, visible)``.
+
+        Args:
+            h: ``(rows, hidden)``.
+            beta: as in `energy`.
+        """
+        field = torch.addmm(self._bias, h - self.hidden.offset, self.weight.T)
+        return field if isinstance(beta, float) and beta == 1 else beta * field + (1 - beta) * self._base
+
+    def hidden_mean(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return p(h = 1 given v), ``(rows, hidden)``.
+
+        Args:
+            v: ``(rows, visible)``.
+            beta: as in `energy`.
+        """
+        return self.hidden.mean(self.hidden_field(v, beta))
+
+    def visible_mean(self, h: Tensor, beta: Tensor | float = 1.0) -> Tensor:
+        """Return the mean of v given h, ``(rows, visible)``.
+
+        Args:
+            h: ``(rows, hidden)``.
+            beta: as in `energy`.
+        """
+        parts = zip(self.groups, self.visible_field(h, beta).split(self.sizes, -1), strict=True)
+        return torch.cat([group.mean(field, beta) for group, field in parts], -1)
+
+    def sample_hidden(self, v: Tensor, draw: Draw, beta: Tensor | float = 1.0) -> Tensor:
+        """Return h drawn given v, ``(rows, hidden)``.
+
+        Args:
+            v: ``(rows, visible)``.
+            draw: gives the random numbers.
+            beta: as in `energy`.
+        """
+        return self.hidden.sample(self.hidden_field(v, beta), draw(self.hidden.size))
+
+    def sample_visible(self, h: Tensor, draw: Draw, beta: Tensor | float = 1.0) -> Tensor:
+        """Return v drawn given h, ``(rows, visible)``.
+
+        Args:
+            h: ``(rows, hidden)``.
+            draw: gives the random numbers.
+            beta: as in `energy`.
+        """
+        fields, uniform = self.visible_field(h, beta).split(self.sizes, -1), draw(self.size).split(self.sizes, -1)
+        parts = zip(self.groups, fields, uniform, strict=True)
+        return torch.cat([group.sample(field, u, beta) for group, field, u in parts], -1)
+
+    def gibbs(self, v: Tensor, draw: Draw, beta: Tensor | float = 1.0, known: Tensor | None = None) -> Tensor:
+        """Return v after one step of the chain: h given v, then v given h.
+
+        Args:
+            v: ``(rows, visible)``.
+            draw: gives the random numbers.
+            beta: as in `energy`.
+            known: ``(rows, visible)``: values that are clamped, NaN where free; or None.
+        """
+        v = self.sample_visible(self.sample_hidden(v, draw, beta), draw, beta)
+        return v if known is None else torch.where(known.isnan(), v, known)
+
+    def slopes(self, v: Tensor, hidden: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Return the slopes of the weighted sum of -F(v) in all parameters, by name: the learning rule's statistics.
+
+        Args:
+            v: ``(rows, visible)``.
+            hidden: ``(rows, hidden)``: the means given v.
+            weight: ``(rows,)``.
+        """
+        away, above = v - self._offset, (hidden - self.hidden.offset) * weight[:, None]
+        found = {"weight": away.T @ above, "hidden.bias": above.sum(0)}
+        for place, (group, values) in enumerate(zip(self.groups, v.split(self.sizes, -1), strict=True)):
+            found |= {f"visible.{place}.{name}": slope for name, slope in group.slopes(values, weight).items()}
+        return found
+
+    @torch.no_grad()
+    def move_hidden_offset(self, offset: Tensor) -> None:
+        """Change the hidden units' offsets, and the visible biases so that the machine's law stays what it is.
+
+        Args:
+            offset: ``(hidden,)``.
+        """
+        shift = (self.weight @ (offset - self.hidden.offset)).split(self.sizes)
+        for group, values in zip(self.groups, shift, strict=True):
+            group.bias.add_(values)
+        self.hidden.offset.copy_(offset)
+
+    @property
+    def _offset(self) -> Tensor:
+        return torch.cat([group.offset for group in self.groups])
+
+    @property
+    def _bias(self) -> Tensor:
+        return torch.cat([group.bias for group in self.groups])
+
+    @property
+    def _base(self) -> Tensor:
+        return torch.cat([group.base for group in self.groups])
+
+    def _visible_energy(self, v: Tensor, beta: Tensor | float) -> Tensor:
+        """Own terms and biases of the visible units at an inverse temperature."""
+        bias = beta * self._bias + (1 - beta) * self._base
+        parts = zip(self.groups, v.split(self.sizes, -1), strict=True)
+        own = sum((group.own(values, beta) for group, values in parts), v.new_zeros(len(v)))
+        return own - ((v - self._offset) * bias).sum(-1)
