@@ -113,6 +113,15 @@ class Units(nn.Module, ABC):
         """
         return values
 
+    def log_likelihood(self, values: Tensor, field: Tensor) -> Tensor:
+        """Return log p(values given the field) in nats, ``(rows,)``.
+
+        Args:
+            values: ``(rows, size)``, as such units can be.
+            field: ``(rows, size)``.
+        """
+        return (field * (values - self.offset)).sum(-1) - self.own(values) - self.log_partition(field)
+
     def slopes(self, values: Tensor, weight: Tensor) -> dict[str, Tensor]:
         """Return the slopes of the weighted sum of minus energies in the parameters of the group, by name.
 
