@@ -12,6 +12,7 @@ _PUBLIC = {
     "BestOf": "genrev.inverters.wrappers",
     "Comparison": "genrev.comparison",
     "CVAEInverter": "genrev.inverters.cvae",
+    "DBNInverter": "genrev.inverters.boltzmann",
     "DecoderInverter": "genrev.inverters.decoder",
     "GenrevError": "genrev.errors",
     "GradientInverter": "genrev.inverters.gradient",
@@ -24,6 +25,7 @@ _PUBLIC = {
     "NewtonInverter": "genrev.inverters.newton",
     "Outcome": "genrev.inverter",
     "PinvInverter": "genrev.inverters.pinv",
+    "RBMInverter": "genrev.inverters.boltzmann",
     "Refined": "genrev.inverters.wrappers",
     "RetrievalInverter": "genrev.inverters.retrieval",
     "Traits": "genrev.inverter",
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from genrev.errors import GenrevError
     from genrev.inverter import Inversion, Inverter, Outcome, Traits
     from genrev.inverters import INVERTERS, build
+    from genrev.inverters.boltzmann import DBNInverter, RBMInverter
     from genrev.inverters.cvae import CVAEInverter
     from genrev.inverters.decoder import DecoderInverter
     from genrev.inverters.gradient import GradientInverter

@@ -21,10 +21,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 60},
     "decoder": {"steps": 30, "hidden": 16},
     "cvae": {"steps": 30, "hidden": 16, "latent": 4},
+    "rbm": {"epochs": 5, "hidden": 6, "gibbs": 5},
+    "dbn": {"epochs": 5, "hidden": (5, 6), "gibbs": 5},
 }
 """Keywords that keep a method quick; what is promised does not depend on them."""
 
-NAMES = [*INVERTERS, "cvae+newton", "retrieval+newton", "best-of-gradient", "best-of-cvae+newton"]
+NAMES = [*INVERTERS, "cvae+newton", "dbn+newton", "retrieval+newton", "best-of-gradient", "best-of-cvae+newton"]
 
 
 def make(name: str, network: Network, **keywords: Any) -> Inverter:

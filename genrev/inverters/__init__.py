@@ -8,6 +8,7 @@ from typing import Any
 from genrev.checks import called_as
 from genrev.errors import ArgumentError, UnknownNameError, nearest
 from genrev.inverter import Inverter
+from genrev.inverters.boltzmann import DBNInverter, RBMInverter
 from genrev.inverters.cvae import CVAEInverter
 from genrev.inverters.decoder import DecoderInverter
 from genrev.inverters.gradient import GradientInverter
@@ -35,6 +36,8 @@ INVERTERS: dict[str, type[Inverter]] = _Table(
         "retrieval": RetrievalInverter,
         "decoder": DecoderInverter,
         "cvae": CVAEInverter,
+        "rbm": RBMInverter,
+        "dbn": DBNInverter,
     }
 )
 """Every inverter by name. Adding one means its file and its line here."""

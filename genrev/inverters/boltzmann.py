@@ -1,0 +1,373 @@
+"""rbm and dbn: draws from p(input given output) by Boltzmann machines, the outputs clamped."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from genrev.boltzmann.learning import Diary, Lesson, learn
+from genrev.boltzmann.stack import learn_stack
+from genrev.checks import one_of, real, whole
+from genrev.errors import ArgumentError
+from genrev.inverter import Inverter, Problem, Proposal, Traits
+from genrev.inverters.clamped import Clamp, ClampedChain, DeepChain, FlatChain, output_groups
+from genrev.inverters.conditions import Conditions
+from genrev.inverters.learned import Learned, restore
+from genrev.inverters.units import Units
+from genrev.models.dbn import DBN, BeliefLayer
+from genrev.models.rbm import RBM
+from genrev.network import Network
+from genrev.noise import Noise, target_keys
+from genrev.training import seeded
+
+Machine = TypeVar("Machine", bound=nn.Module)
+
+VISIBLE = ("auto", "bernoulli", "gaussian")
+
+_MEMBERS = 1024
+"""How many training outputs have a chain of their own that is kept."""
+
+_SETTLING = 100
+"""How many steps those chains go after learning."""
+
+_NEAR, _SHARE = 64, 0.1
+"""From how many of those, whose outputs are nearest to the target, or from which share if that is fewer, one begins."""
+
+
+class _Boltzmann(Inverter, Generic[Machine]):
+    """What both machines share: how inputs and outputs become units, warm starts, and chains that may be tilted."""
+
+    _learned: Learned[Machine]
+
+    def _check(self, visible: str, gibbs: int, guidance: float, match: float) -> None:
+        self.visible = one_of("visible", visible, VISIBLE)
+        self.gibbs = whole("gibbs", gibbs, least=0)
+        self.guidance, self.match = real("guidance", guidance), real("match", match)
+        space = self.network.space
+        bounded = bool((space.low.isfinite() & space.high.isfinite()).all())
+        if visible == "bernoulli" and not bounded:
+            raise ArgumentError(
+                f"expected inputs with bounds for Bernoulli units, got {space}; bound the space, or take "
+                "visible='gaussian'"
+            )
+        self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
+
+    @property
+    def outputs_seen(self) -> Tensor | None:
+        """The outputs that chains are kept of; None before it is fitted."""
+        return self._learned.conditions.outputs if self.fitted else None
+
+    def _units(self, inputs: Tensor) -> Units:
+        space = self.network.space
+        if self._kind == "gaussian":
+            return Units.fit(inputs, space)
+        low, width = (values.flatten().to(inputs) for values in (space.low, space.high - space.low))
+        return Units(low, torch.where(width > 0, width, 1.0), space.shape)
+
+    def _values(self, outputs: Tensor, conditions: Conditions) -> Tensor:
+        """Return outputs as their units have them, ``(rows, size)``: probabilities as they are, values scaled."""
+        if self.network.outputs == "values":
+            return conditions.of(outputs)
+        return outputs.flatten(1)
+
+    def _fit(self, inputs: Tensor, seed: int) -> None:
+        network = self.network
+        outputs, units = network.evaluate(inputs), self._units(inputs)
+        with seeded(seed, inputs.device):
+            members = torch.randperm(len(inputs), device=inputs.device)[:_MEMBERS]
+        conditions = Conditions(network, outputs[members], self._tolerances())
+        v = units.of(inputs)
+        model, histories = self._learn(v, self._values(outputs, conditions), seed)
+        model.requires_grad_(False).eval()
+        settled = self._settle(model, v[members], self._values(outputs[members], conditions), seed)
+        self._learned = Learned(model, conditions, units, {"states": settled})
+        self.histories = histories
+
+    @torch.no_grad()
+    def _settle(self, model: Machine, v: Tensor, y: Tensor, seed: int) -> Tensor:
+        """Return states of the machine's own for outputs, from which later chains begin: none of them is the data's."""
+        clamp = Clamp(self._top(model), y, 1.0, Noise(target_keys(y, seed)))
+        chain = self._chain(model, clamp, None)
+        with seeded(seed, v.device):
+            state = chain.begin(self._first(model, v))
+            for _ in range(_SETTLING):
+                state = chain.move(state)
+        return self._carried(model, state)
+
+    def _propose(self, problem: Problem) -> Proposal:
+        learned, network = self._learned, self.network
+        filled = learned.conditions.fill(problem.target, problem.noise)
+        near = min(_NEAR, math.ceil(_SHARE * len(learned.conditions.members)))
+        like = learned.conditions.near(learned.conditions.of(filled), near, problem.noise, stream=2)
+        asked = self._values(problem.target, learned.conditions)
+        clamp = Clamp(self._top(learned.model), asked, self.guidance, problem.noise)
+        known = None if problem.known is None else learned.units.of(problem.known)
+        chain = self._chain(learned.model, clamp, known)
+        state = chain.begin(learned.kept["states"][like])
+        if not self.match:
+            for _ in range(self.gibbs):
+                state = chain.move(state)
+            return Proposal(learned.units.inputs(chain.shown(state)))
+        x = chain.shown(state)
+        cost = self._mismatch(network.evaluate(learned.units.inputs(x)), problem)
+        accepted = torch.zeros_like(cost)
+        for _ in range(self.gibbs):
+            moved = chain.move(state)
+            there = chain.shown(moved)
+            then = self._mismatch(network.evaluate(learned.units.inputs(there)), problem)
+            take = clamp.uniform(1)[:, 0].log() < self.match * (cost - then)
+            state, x = torch.where(take[:, None], moved, state), torch.where(take[:, None], there, x)
+            cost, accepted = torch.where(take, then, cost), accepted + take.to(accepted)
+        return Proposal(learned.units.inputs(x), {"accepted": accepted / max(1, self.gibbs)})
+
+    def _mismatch(self, outputs: Tensor, problem: Problem) -> Tensor:
+        """Return how far outputs are from the target, ``(rows,)``: in nats of probabilities, else in tolerances."""
+        target, tiny = problem.target, 1e-7
+        free = target.isnan()
+        if self.network.outputs == "values":
+            away = torch.where(free, 0.0, (outputs - target) / problem.tolerance)
+            return away.flatten(1).square().sum(1)
+        said = outputs.clamp(tiny, 1 - tiny)
+        wanted = torch.where(free, said, target).clamp(tiny, 1 - tiny)
+        terms = torch.where(free, 0.0, wanted * (wanted / said).log())
+        if self.network.outputs == "sigmoid":
+            terms = terms + torch.where(free, 0.0, (1 - wanted) * ((1 - wanted) / (1 - said)).log())
+        elif bool(free.any()):
+            # What is asked for leaves the same mass to all others together.
+            mass = [torch.where(free, 0.0, part).sum(-1) for part in (wanted, said)]
+            wanted_rest, said_rest = ((1 - part).clamp(tiny, 1) for part in mass)
+            rest = wanted_rest * (wanted_rest / said_rest).log() * free.any(-1).to(terms)
+            return terms.flatten(1).sum(1) + rest.flatten(1).sum(1) if rest.ndim > 1 else terms.sum(1) + rest
+        return terms.flatten(1).sum(1)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return self._learned.tensors()
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self._learned = restore(self.network, self._tolerances(), self._model, tensors, states=self._state_size())
+
+    def _row_bytes(self) -> int:
+        learned = self._learned
+        top = self._top(learned.model)
+        # A draw is made of four words of eight bytes, some copies of each at once.
+        values = (
+            3 * learned.conditions.outputs.numel() + 40 * (top.size + top.hidden.size) + 4 * self.network.space.size
+        )
+        return values * 8
+
+    @abstractmethod
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[Machine, list[Diary]]:
+        """Return a machine that has learned inputs and outputs, and what was measured meanwhile."""
+
+    @abstractmethod
+    def _model(self, conditions: Conditions) -> Machine:
+        """Return a machine that has not learned."""
+
+    @abstractmethod
+    def _state_size(self) -> int:
+        """Return how many values a kept state has."""
+
+    @abstractmethod
+    def _top(self, model: Machine) -> RBM:
+        """Return the machine that the outputs are clamped on."""
+
+    @abstractmethod
+    def _first(self, model: Machine, v: Tensor) -> Tensor:
+        """Return what inputs are in the machine's first group."""
+
+    @abstractmethod
+    def _carried(self, model: Machine, state: Tensor) -> Tensor:
+        """Return the values of the first group that belong to a chain's state, ``(rows, state size)``."""
+
+    @abstractmethod
+    def _chain(self, model: Machine, clamp: Clamp, known: Tensor | None) -> ClampedChain:
+        """Return the chain that runs on a machine."""
+
+
+class RBMInverter(_Boltzmann[RBM]):
+    """Learns inputs and the network's outputs in one restricted Boltzmann machine, and draws with the outputs clamped.
+
+    It learns from inputs and what the network says of them; labels are not used. What is free in a target is drawn with
+    the rest, and known input values are clamped too. A clamp is not a match: the machine has its own view of what the
+    network says, so follow it with newton where the output must be met, or tilt the chain with ``match``.
+
+    Args:
+        network: the network to invert.
+        tolerance: the residual that counts as met, in output units.
+        hidden: number of hidden units.
+        visible: kind of the units of the inputs: "bernoulli", for pixels in a box; "gaussian"; or "auto": Bernoulli
+            where all values have the same finite bounds.
+        rule: how it learns: "pcd", "cd" or "pt".
+        epochs: passes over the training inputs.
+        batch_size: inputs an update.
+        rate: learning rate of the first update.
+        weight_decay: of the weights.
+        gibbs: steps of the chain for each input that is drawn.
+        guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
+        match: how strongly a step is refused that leads the network's output away from the target; 0 for not at all.
+
+    Reference:
+        Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Larochelle and Bengio, 2008,
+        "Classification using discriminative restricted Boltzmann machines" (outputs as visible units).
+
+    Example:
+        >>> from genrev import InputSpace
+        >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
+        >>> RBMInverter(network, epochs=2).fit(torch.randn(32, 3)).reconstruct([[0.5]], samples=4, seed=0).x.shape
+        torch.Size([1, 4, 3])
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        summary="The Boltzmann machine draws an input with the outputs clamped to the target.",
+        learns=True,
+        stochastic=True,
+    )
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        tolerance: float | Tensor = 1e-3,
+        hidden: int = 256,
+        visible: str = "auto",
+        rule: str = "pcd",
+        epochs: int = 100,
+        batch_size: int = 50,
+        rate: float = 0.05,
+        weight_decay: float = 1e-4,
+        gibbs: int = 100,
+        guidance: float = 1.0,
+        match: float = 0.0,
+    ) -> None:
+        super().__init__(network, tolerance=tolerance)
+        self._check(visible, gibbs, guidance, match)
+        self.hidden = whole("hidden", hidden)
+        self._lesson = Lesson(method=rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay)
+        self.rule, self.epochs, self.batch_size = rule, self._lesson.epochs, self._lesson.batch_size
+        self.rate, self.weight_decay = self._lesson.rate, self._lesson.weight_decay
+
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[RBM, list[Diary]]:
+        with seeded(seed, v.device):
+            rbm = RBM(self._groups(), self.hidden).to(v)
+        return rbm, [learn(rbm, torch.cat([v, y], 1), self._lesson, seed=seed, label="rbm")]
+
+    def _groups(self) -> list[tuple[str, int]]:
+        return [(self._kind, self.network.space.size), *output_groups(self.network)]
+
+    def _model(self, conditions: Conditions) -> RBM:
+        return RBM(self._groups(), self.hidden)
+
+    def _state_size(self) -> int:
+        return self.network.space.size
+
+    def _top(self, model: RBM) -> RBM:
+        return model
+
+    def _first(self, model: RBM, v: Tensor) -> Tensor:
+        return v
+
+    def _carried(self, model: RBM, state: Tensor) -> Tensor:
+        return model.visible_mean(state)[:, : model.sizes[0]]
+
+    def _chain(self, model: RBM, clamp: Clamp, known: Tensor | None) -> ClampedChain:
+        return FlatChain(model, clamp, known)
+
+
+class DBNInverter(_Boltzmann[DBN]):
+    """Learns codes of inputs layer by layer, and the last code with the network's outputs; draws with these clamped.
+
+    It learns from inputs and what the network says of them; labels are not used. Beside many pixels a single machine
+    hardly minds a few outputs; beside a code of a hundred units it does.
+
+    Args:
+        network: the network to invert.
+        tolerance: the residual that counts as met, in output units.
+        hidden: widths of the codes from the inputs up; the last is that of the machine that the outputs join.
+        visible: kind of the units of the inputs: "bernoulli", for pixels in a box; "gaussian"; or "auto": Bernoulli
+            where all values have the same finite bounds.
+        rule: how it learns: "pcd", "cd" or "pt".
+        epochs: passes over the training inputs for each layer.
+        batch_size: inputs an update.
+        rate: learning rate of the first update.
+        weight_decay: of the weights.
+        gibbs: steps of the chain for each input that is drawn.
+        guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
+        match: how strongly a step is refused that leads the network's output away from the target; 0 for not at all.
+
+    Reference:
+        Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets".
+
+    Example:
+        >>> from genrev import InputSpace
+        >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
+        >>> inverter = DBNInverter(network, hidden=(8, 8), epochs=2).fit(torch.randn(32, 3))
+        >>> inverter.reconstruct([[0.5]], samples=4, seed=0).x.shape
+        torch.Size([1, 4, 3])
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        summary="The deep belief network draws an input with the outputs beside its last code clamped to the target.",
+        learns=True,
+        stochastic=True,
+    )
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        tolerance: float | Tensor = 1e-3,
+        hidden: Sequence[int] = (100, 200),
+        visible: str = "auto",
+        rule: str = "pcd",
+        epochs: int = 100,
+        batch_size: int = 50,
+        rate: float = 0.05,
+        weight_decay: float = 1e-4,
+        gibbs: int = 100,
+        guidance: float = 2.0,
+        match: float = 0.0,
+    ) -> None:
+        super().__init__(network, tolerance=tolerance)
+        self._check(visible, gibbs, guidance, match)
+        widths = [hidden] if isinstance(hidden, int) else list(hidden)
+        if len(widths) < 2:
+            raise ArgumentError(
+                f"expected hidden as two widths or more, got {hidden!r}; write hidden=(100, 200), or use 'rbm'"
+            )
+        self.hidden = [whole("hidden", width) for width in widths]
+        self._lesson = Lesson(method=rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay)
+        self.rule, self.epochs, self.batch_size = rule, self._lesson.epochs, self._lesson.batch_size
+        self.rate, self.weight_decay = self._lesson.rate, self._lesson.weight_decay
+
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[DBN, list[Diary]]:
+        groups = output_groups(self.network)
+        return learn_stack(
+            v, self.hidden, kind=self._kind, outputs=groups, y=y, lesson=self._lesson, seed=seed, label="dbn"
+        )
+
+    def _model(self, conditions: Conditions) -> DBN:
+        kind, size, layers = self._kind, self.network.space.size, []
+        for width in self.hidden[:-1]:
+            layers.append(BeliefLayer(kind, size, width))
+            kind, size = "bernoulli", width
+        return DBN(layers, RBM([(kind, size), *output_groups(self.network)], self.hidden[-1]))
+
+    def _state_size(self) -> int:
+        return self.hidden[-2]
+
+    def _top(self, model: DBN) -> RBM:
+        return model.top
+
+    def _first(self, model: DBN, v: Tensor) -> Tensor:
+        return (model.encode(v) > 0.5).to(v)
+
+    def _carried(self, model: DBN, state: Tensor) -> Tensor:
+        return state[:, : model.top.sizes[0]]
+
+    def _chain(self, model: DBN, clamp: Clamp, known: Tensor | None) -> ClampedChain:
+        return DeepChain(model, clamp, known)
