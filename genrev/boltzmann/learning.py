@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genrev.boltzmann.chains import CHAINS, Draws
+from genrev.boltzmann.chains import CHAINS
+from genrev.boltzmann.course import Course
 from genrev.checks import check_seed, one_of, real, whole
 from genrev.digest import digest
 from genrev.errors import ArgumentError, GenrevError
 from genrev.models.rbm import RBM
 from genrev.models.units import BernoulliUnits
-from genrev.progress import progress
-from genrev.resume import tracked
-from genrev.training import generators, seeded, set_generators
+from genrev.training import seeded
 
 _OFFSET_RATE = 0.01
 """How much of the hidden units' offsets a batch decides."""
@@ -144,17 +142,9 @@ def learn(
         held = int(len(v) * validation) if len(v) >= 10 else 0
         rbm.begin(v[order[held:]])
         course = _Course(rbm, v[order[:held]], v[order[held:]], lesson)
-        plan = {"label": str(label), "lesson": repr(lesson), "validation": float(validation), "seed": int(seed)}
-        with tracked(lambda: {**plan, "data": digest({"v": v}), "first weights": digest(rbm.state_dict())}) as run:
-            run.restore(course.take_end if run.over else course.take)
-            if not run.over:
-                with progress(label, lesson.epochs, unit="epoch", done=course.epoch, seconds=course.seconds) as advance:
-                    while course.epoch < lesson.epochs:
-                        if course.step():
-                            advance(**course.figures())
-                        run.offer(course.give)
-                run.end(course.give_end)
-    return course.diary
+        plan = {"lesson": repr(lesson), "validation": float(validation), "seed": int(seed)}
+        course.follow(lambda: {**plan, "data": digest({"v": v}), "first weights": digest(rbm.state_dict())}, label)
+    return Diary(**course.diary)
 
 
 def check_data(rbm: RBM, v: Tensor, name: str = "data") -> None:
@@ -179,43 +169,27 @@ def check_data(rbm: RBM, v: Tensor, name: str = "data") -> None:
         group.expect(values, name)
 
 
-class _Course:
-    """A training at some update: all that the updates to come depend on."""
+class _Course(Course):
+    """A machine that learns: its chains, and the speed of its parameters."""
 
     def __init__(self, rbm: RBM, held: Tensor, learned: Tensor, lesson: Lesson) -> None:
+        super().__init__(
+            rbm,
+            len(learned),
+            epochs=lesson.epochs,
+            batch_size=lesson.batch_size,
+            rate=lesson.rate,
+            device=learned.device,
+        )
         self._rbm, self._held, self._learned, self._lesson = rbm, held, learned, lesson
-        self.diary, self.epoch, self.seconds = Diary(), 0, 0.0
         self._chains = CHAINS[lesson.method](rbm, lesson.gibbs, lesson.chains, lesson.temperatures)
         self._velocity = {name: torch.zeros_like(values) for name, values in rbm.named_parameters()}
-        self._model = learned[:0]
-        self._order, self._done = torch.empty(0, dtype=torch.int64), 0
-        self._began = time.perf_counter()
+        self._drawn_last = learned[:0]
 
-    def figures(self) -> dict[str, float]:
-        """Return what was measured last, what does not apply left out."""
-        latest = {name: values[-1] for name, values in vars(self.diary).items()}
-        return {name: value for name, value in latest.items() if not math.isnan(value)}
-
-    @property
-    def _updates(self) -> int:
-        return math.ceil(len(self._learned) / self._lesson.batch_size)
-
-    def step(self) -> bool:
-        """Make one update, and return whether that ended an epoch."""
-        if not self._done:
-            self._order = torch.randperm(len(self._learned), device=self._learned.device)
-        batch = self._order[self._done * self._lesson.batch_size :][: self._lesson.batch_size]
-        self._update(self._learned[batch])
-        self._done += 1
-        if self._done < self._updates:
-            return False
-        self._note()
-        self.epoch, self._done = self.epoch + 1, 0
-        return True
-
-    def _update(self, data: Tensor) -> None:
+    def update(self, rows: Tensor, rate: float) -> None:
+        """Raise the likelihood of examples, and lower that of what the chains have drawn."""
         rbm, lesson = self._rbm, self._lesson
-        data = self._drawn(data) if lesson.sampled else data
+        data = rbm.drawn(self._learned[rows]) if lesson.sampled else self._learned[rows]
         model = self._chains.sample(data)
         both = torch.cat([data, model])
         hidden = rbm.hidden_mean(both)
@@ -225,76 +199,38 @@ class _Course:
         usual = hidden[: len(data)].mean(0)
         if lesson.sparsity is not None:
             slopes["hidden.bias"] += lesson.sparsity_weight * (lesson.sparsity - usual)
-        self._move(slopes)
-        rbm.move_hidden_offset(torch.lerp(rbm.hidden.offset, usual, _OFFSET_RATE))
-        self._model = model
-
-    def _move(self, slopes: Mapping[str, Tensor]) -> None:
-        lesson = self._lesson
-        updates = self.epoch * self._updates + self._done
-        rate = lesson.rate * (1 - updates / (lesson.epochs * self._updates))
-        for name, values in self._rbm.named_parameters():
+        for name, values in rbm.named_parameters():
             velocity = self._velocity[name].mul_(lesson.momentum).add_(slopes[name], alpha=rate)
             if name == "weight":
                 values.mul_(1 - rate * lesson.weight_decay)
             values.add_(velocity)
+        rbm.move_hidden_offset(torch.lerp(rbm.hidden.offset, usual, _OFFSET_RATE))
+        self._drawn_last = model
 
-    def _drawn(self, data: Tensor) -> Tensor:
-        """Return binary and one-hot values drawn from probabilities; real ones as they are."""
-        parts = zip(self._rbm.groups, data.split(self._rbm.sizes, -1), strict=True)
-        draw = Draws(len(data), data)
-        return torch.cat([group.drawn(values, draw) for group, values in parts], -1)
-
-    def _note(self) -> None:
-        """Measure, at the end of an epoch."""
-        rbm, diary = self._rbm, self.diary
+    def measure(self) -> dict[str, float]:
+        """Pseudo-likelihood, and the gaps between free energies."""
+        rbm = self._rbm
         if not bool(rbm.weight.isfinite().all()):
             raise GenrevError("expected finite weights, got NaN or infinity; scale the data, or lower the rate")
-        learned, held = (self._drawn(rows[:_SEEN]) for rows in (self._learned, self._held))
+        learned, held = (rbm.drawn(rows[:_SEEN]) for rows in (self._learned, self._held))
         seen = rbm.free_energy(learned).mean()
-        diary.apart.append(float(seen - rbm.free_energy(self._model).mean()))
-        diary.overfit.append(float(rbm.free_energy(held).mean() - seen) if len(held) else math.nan)
-        diary.pseudo_likelihood.append(float(pseudo_likelihood(rbm, held if len(held) else learned).mean()))
-
-    def give(self) -> dict[str, Any]:
-        """Return the state, which shares the machine's memory."""
+        likelihood = pseudo_likelihood(rbm, held if len(held) else learned).mean()
         return {
-            "rbm": self._rbm.state_dict(),
-            "velocity": self._velocity,
-            "chains": self._chains.state(),
-            "model": self._model,
-            "order": self._order,
-            "generators": generators(self._learned.device),
-            "place": [self.epoch, self._done],
-            **self._measured(),
+            "pseudo_likelihood": float(likelihood),
+            "overfit": float(rbm.free_energy(held).mean() - seen) if len(held) else math.nan,
+            "apart": float(seen - rbm.free_energy(self._drawn_last).mean()),
         }
 
-    def take(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        self._rbm.load_state_dict(state["rbm"])
+    def kept(self) -> dict[str, Any]:
+        """Speeds and chains."""
+        return {"velocity": self._velocity, "chains": self._chains.state(), "drawn": self._drawn_last}
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Go on from speeds and chains."""
         for name, values in self._velocity.items():
             values.copy_(state["velocity"][name])
         self._chains.restore(state["chains"])
-        self._model, self._order = state["model"].to(self._learned), state["order"].to(self._learned.device)
-        self.epoch, self._done = map(int, state["place"])
-        self._take_measured(state)
-        set_generators(self._learned.device, state["generators"])
-
-    def give_end(self) -> dict[str, Any]:
-        """Return what the training ended with, in memory of its own."""
-        return {"rbm": {name: values.clone() for name, values in self._rbm.state_dict().items()}, **self._measured()}
-
-    def take_end(self, state: Mapping[str, Any]) -> None:
-        """Be over, with what an earlier process ended with."""
-        self._rbm.load_state_dict(state["rbm"])
-        self._take_measured(state)
-
-    def _measured(self) -> dict[str, Any]:
-        return {"diary": vars(self.diary), "seconds": self.seconds + time.perf_counter() - self._began}
-
-    def _take_measured(self, state: Mapping[str, Any]) -> None:
-        self.diary = Diary(**{name: [*map(float, values)] for name, values in state["diary"].items()})
-        self.seconds, self._began = float(state["seconds"]), time.perf_counter()
+        self._drawn_last = state["drawn"].to(self._learned)
 
 
 def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:

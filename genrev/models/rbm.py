@@ -163,6 +163,15 @@ class RBM(nn.Module):
         parts = zip(self.groups, fields, uniform, strict=True)
         return torch.cat([group.sample(field, u, beta) for group, field, u in parts], -1)
 
+    def drawn(self, v: Tensor) -> Tensor:
+        """Return data as the units can be, ``(rows, visible)``: probabilities are drawn from, by PyTorch's generator.
+
+        Args:
+            v: ``(rows, visible)``.
+        """
+        parts = zip(self.groups, v.split(self.sizes, -1), strict=True)
+        return torch.cat([group.drawn(values) for group, values in parts], -1)
+
     def gibbs(self, v: Tensor, draw: Draw, beta: Tensor | float = 1.0, known: Tensor | None = None) -> Tensor:
         """Return v after one step of the chain: h given v, then v given h.
 

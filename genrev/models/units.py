@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -104,12 +103,11 @@ class Units(nn.Module, ABC):
             beta: as in `log_partition`.
         """
 
-    def drawn(self, values: Tensor, draw: Callable[[int], Tensor]) -> Tensor:
-        """Return data as such units can be: probabilities are drawn from, ``(rows, size)``.
+    def drawn(self, values: Tensor) -> Tensor:
+        """Return data as such units can be, ``(rows, size)``: probabilities are drawn from, by PyTorch's generator.
 
         Args:
             values: ``(rows, size)``: data.
-            draw: gives ``(rows, size)`` draws from (0, 1).
         """
         return values
 
@@ -179,9 +177,9 @@ class BernoulliUnits(Units):
         """0 or 1."""
         return (uniform < field.sigmoid()).to(field)
 
-    def drawn(self, values: Tensor, draw: Callable[[int], Tensor]) -> Tensor:
+    def drawn(self, values: Tensor) -> Tensor:
         """0 or 1, by probabilities."""
-        return (draw(self.size) < values).to(values)
+        return (torch.rand_like(values) < values).to(values)
 
 
 class OneHotUnits(Units):
@@ -222,9 +220,9 @@ class OneHotUnits(Units):
         """One unit 1, the others 0."""
         return self._pick(field.softmax(-1), uniform)
 
-    def drawn(self, values: Tensor, draw: Callable[[int], Tensor]) -> Tensor:
+    def drawn(self, values: Tensor) -> Tensor:
         """One unit 1, by probabilities."""
-        return self._pick(values, draw(self.size))
+        return self._pick(values, torch.rand_like(values))
 
     def _pick(self, probability: Tensor, uniform: Tensor) -> Tensor:
         # By the inverse of the distribution function; rounding may leave its last value below 1.
