@@ -110,20 +110,14 @@ class _Boltzmann(Inverter, Generic[Machine]):
         chain = self._chain(learned.model, clamp, known)
         state = chain.begin(learned.kept["states"][like])
         if not self.match:
-            for _ in range(self.gibbs):
-                state = chain.move(state)
-            return Proposal(learned.units.inputs(chain.shown(state)))
-        x = chain.shown(state)
-        cost = self._mismatch(network.evaluate(learned.units.inputs(x)), problem)
-        accepted = torch.zeros_like(cost)
-        for _ in range(self.gibbs):
-            moved = chain.move(state)
-            there = chain.shown(moved)
-            then = self._mismatch(network.evaluate(learned.units.inputs(there)), problem)
-            take = clamp.uniform(1)[:, 0].log() < self.match * (cost - then)
-            state, x = torch.where(take[:, None], moved, state), torch.where(take[:, None], there, x)
-            cost, accepted = torch.where(take, then, cost), accepted + take.to(accepted)
-        return Proposal(learned.units.inputs(x), {"accepted": accepted / max(1, self.gibbs)})
+            return Proposal(learned.units.inputs(chain.run(state, self.gibbs)[0]))
+
+        def cost(x: Tensor) -> Tensor:
+            inputs = network.space.project(learned.units.inputs(x))
+            return self.match * self._mismatch(network.evaluate(inputs), problem)
+
+        x, accepted = chain.run(state, self.gibbs, cost)
+        return Proposal(learned.units.inputs(x), {"accepted": accepted})
 
     def _mismatch(self, outputs: Tensor, problem: Problem) -> Tensor:
         """Return how far outputs are from the target, ``(rows,)``: in nats of probabilities, else in tolerances."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -92,8 +93,9 @@ def _share(group: OneHotUnits, field: Tensor, uniform: Tensor, known: Tensor) ->
     if not bool(free.any()):
         return known
     # A row without free units has nothing to draw: any field will do.
-    open_ = torch.where(free | ~free.any(1, keepdim=True), field, -torch.inf)
     rest = (1 - known.nansum(1, keepdim=True)).clamp(min=0)
+    # A unit that is given the rest has that much of its field's weight, and not all.
+    open_ = torch.where(free | ~free.any(1, keepdim=True), rest * field, -torch.inf)
     return torch.where(free, rest * group.sample(open_, uniform), known)
 
 
@@ -126,6 +128,37 @@ class ClampedChain(ABC):
         Args:
             state: as `begin` returned it.
         """
+
+    def run(self, state: Tensor, steps: int, cost: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the inputs that states show after some moves, and the share of the moves that was taken.
+
+        With a cost the law is tilted: a move is taken with probability exp(cost here - cost there), at most 1.
+
+        Args:
+            state: as `begin` returned it.
+            steps: how many moves.
+            cost: of shown inputs ``(rows, input size)``, ``(rows,)``; None to take every move.
+
+        Returns:
+            Inputs ``(rows, input size)``, and ``(rows,)`` shares.
+
+        Reference:
+            Metropolis et al., 1953, "Equation of state calculations by fast computing machines".
+        """
+        x = self.shown(state)
+        taken = torch.zeros_like(x[:, 0])
+        here = None if cost is None else cost(x)
+        for _ in range(steps):
+            moved = self.move(state)
+            if cost is None or here is None:
+                state, taken = moved, taken + 1
+                continue
+            there = self.shown(moved)
+            after = cost(there)
+            take = self._clamp.uniform(1)[:, 0].log() < here - after
+            state, x = torch.where(take[:, None], moved, state), torch.where(take[:, None], there, x)
+            here, taken = torch.where(take, after, here), taken + take.to(taken)
+        return (self.shown(state) if cost is None else x), taken / max(1, steps)
 
     @abstractmethod
     def shown(self, state: Tensor) -> Tensor:
