@@ -389,7 +389,15 @@ def _expect_like(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Non
 
 
 def generators(device: torch.device) -> list[Tensor]:
-    """Return the states of the generators that a training on a device draws from."""
+    """Return the states of the generators that a training on a device draws from.
+
+    Args:
+        device: of the training.
+
+    Example:
+        >>> len(generators(torch.device("cpu")))
+        1
+    """
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
@@ -399,6 +407,14 @@ def set_generators(device: torch.device, states: list[Tensor]) -> None:
     Args:
         device: of the training.
         states: as `generators` returned them.
+
+    Example:
+        >>> with seeded(0):
+        ...     before = generators(torch.device("cpu"))
+        ...     one = torch.rand(2)
+        ...     set_generators(torch.device("cpu"), before)
+        ...     torch.equal(torch.rand(2), one)
+        True
     """
     torch.set_rng_state(states[0])
     if device.type == "cuda":

@@ -125,7 +125,8 @@ def test_a_few_layers_of_one_s_own_end_in_a_softmax_unless_told_otherwise(capsys
 def test_every_method_that_learns_is_trained_and_saved(network, capsys):
     for method, kind in INVERTERS.items():
         if kind.traits.learns:
-            steps = ["--set", "steps=3"] if method != "retrieval" else []
+            short = {"retrieval": [], "rbm": ["--set", "epochs=2"], "dbn": ["--set", "epochs=2"]}
+            steps = short.get(method, ["--set", "steps=3"])
             line = ["train", method, "--network", "net.safetensors", "--data", "npz:own.npz", *steps]
             assert "median residual" in ran(capsys, *line, "--out", f"{method}.safetensors")
             found = load(f"{method}.safetensors")
@@ -178,7 +179,7 @@ def test_what_is_missing_is_named(capsys):
 
 def test_a_method_that_does_not_learn_is_not_trained(network, capsys):
     line = ["train", "newton", "--network", "net.safetensors", "--data", "npz:own.npz", "--out", "n.safetensors"]
-    assert "expected a method that learns (retrieval, decoder, cvae)" in refused(capsys, *line)
+    assert "expected a method that learns (retrieval, decoder, cvae, rbm, dbn)" in refused(capsys, *line)
 
 
 def test_quiet_leaves_the_results_alone_and_the_log_gets_what_the_bars_show(network, capsys):

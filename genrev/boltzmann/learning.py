@@ -233,6 +233,7 @@ class _Course(Course):
         self._drawn_last = state["drawn"].to(self._learned)
 
 
+@torch.no_grad()
 def pseudo_likelihood(rbm: RBM, v: Tensor) -> Tensor:
     """Return an unbiased estimate of the log pseudo-likelihood of the binary units of each row, in nats, ``(rows,)``.
 

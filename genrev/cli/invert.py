@@ -37,8 +37,8 @@ _ENDINGS = (".png", ".npz", ".csv")
 class Invert(Shown):
     """Find inputs that make a network give an output.
 
-    Ask with --target for outputs, or with --class for a class. What learns (cvae, decoder, retrieval) comes from a file
-    with --inverter, or learns first from --data; pinv, gradient and newton need neither.
+    Ask with --target for outputs, or with --class for a class. What learns (cvae, dbn, rbm, decoder, retrieval) comes
+    from a file with --inverter, or learns first from --data; pinv, gradient and newton need neither.
 
     Args:
         network: file of the network, as genrev train classifier or genrev import wrote it.

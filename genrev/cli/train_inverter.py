@@ -35,13 +35,13 @@ _TRIED = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TrainInverter(Shown):
-    """Train a method that learns (cvae, decoder or retrieval) to invert a network, and save it.
+    """Train a method that learns (cvae, dbn, rbm, decoder or retrieval) to invert a network, and save it.
 
     It learns from inputs and what the network says of them; labels are not used. Stopped and started again with the
     same command, it goes on where it was. To train the network itself see genrev train classifier --help.
 
     Args:
-        method: cvae, decoder or retrieval.
+        method: cvae, dbn, rbm, decoder or retrieval.
         network: file of the network that it will invert.
         set: keywords of the method, as in steps=8000 latent=32; genrev train METHOD --help lists those of METHOD.
         tolerance: how far an output may be from what was asked for and still count as met, in output units.
