@@ -134,7 +134,7 @@ def spread(x: torch.Tensor, labels: torch.Tensor) -> float:
     return sum(found) / len(found)
 
 
-def targets_of_classes(count: int) -> dict[str, torch.Tensor]:
+def targets_of_classes() -> dict[str, torch.Tensor]:
     """Return the two ways to ask for each class: alone, and with an even remainder."""
     alone = torch.full((10, 10), math.nan).fill_diagonal_(0.99)
     even = torch.full((10, 10), 0.01 / 9).fill_diagonal_(0.99)
@@ -148,7 +148,7 @@ def classes(args: argparse.Namespace, splits: Splits, network: Network, inverter
     labels = torch.arange(10).repeat_interleave(args.samples)
     for guidance, match in ((1.0, 0.0), (2.0, 0.0), (1.0, 5.0), (1.5, 5.0)):
         inverter.guidance, inverter.match = guidance, match
-        for name, target in targets_of_classes(10).items():
+        for name, target in targets_of_classes().items():
             began = time.perf_counter()
             x = inverter.reconstruct(target, samples=args.samples, seed=args.seed).x.flatten(0, 1)
             spent = time.perf_counter() - began
@@ -211,6 +211,8 @@ def main() -> None:
     options.add_argument("--temperatures", type=int, default=5000, help="of importance sampling")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
+    if args.data is None and {"likelihood", "speed", "dbn"} & set(args.part):
+        options.error("likelihood, speed and dbn need --data idx:FOLDER; without it choose other parts with --part")
     print(f"{torch.get_num_threads()} threads")
     for part in args.part:
         PARTS[part](args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,8 +20,6 @@ class Chains(ABC):
         count: number of chains.
         temperatures: number of temperatures, where there are several.
     """
-
-    tempered: ClassVar[bool] = False
 
     def __init__(self, rbm: RBM, gibbs: int, count: int, temperatures: int) -> None:
         self._rbm, self._gibbs, self._count, self._temperatures = rbm, gibbs, count, temperatures
@@ -131,8 +128,6 @@ class Tempered(Chains):
         Desjardins, Courville, Bengio, Vincent and Delalleau, 2010, "Tempered Markov chain Monte Carlo for training of
         restricted Boltzmann machines".
     """
-
-    tempered = True
 
     def __init__(self, rbm: RBM, gibbs: int, count: int, temperatures: int) -> None:
         super().__init__(rbm, gibbs, count, temperatures)

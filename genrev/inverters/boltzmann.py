@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from genrev.boltzmann.learning import Diary, Lesson, learn
+from genrev.boltzmann.learning import Lesson, learn
 from genrev.boltzmann.stack import learn_stack
 from genrev.checks import one_of, real, whole
 from genrev.errors import ArgumentError
@@ -57,6 +57,10 @@ class _Boltzmann(Inverter, Generic[Machine]):
             )
         self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
 
+    def _take(self, lesson: Lesson) -> None:
+        self._lesson, self.rule, self.epochs, self.batch_size = lesson, lesson.method, lesson.epochs, lesson.batch_size
+        self.rate, self.weight_decay = lesson.rate, lesson.weight_decay
+
     @property
     def outputs_seen(self) -> Tensor | None:
         """The outputs that chains are kept of; None before it is fitted."""
@@ -82,21 +86,22 @@ class _Boltzmann(Inverter, Generic[Machine]):
             members = torch.randperm(len(inputs), device=inputs.device)[:_MEMBERS]
         conditions = Conditions(network, outputs[members], self._tolerances())
         v = units.of(inputs)
-        model, histories = self._learn(v, self._values(outputs, conditions), seed)
+        if self._kind == "bernoulli":
+            # A value at the end of its range may be rounded beyond it.
+            v = v.clamp(0, 1)
+        model = self._learn(v, self._values(outputs, conditions), seed)
         model.requires_grad_(False).eval()
         settled = self._settle(model, v[members], self._values(outputs[members], conditions), seed)
         self._learned = Learned(model, conditions, units, {"states": settled})
-        self.histories = histories
 
     @torch.no_grad()
     def _settle(self, model: Machine, v: Tensor, y: Tensor, seed: int) -> Tensor:
-        """Return states of the machine's own for outputs, from which later chains begin: none of them is the data's."""
+        """Return states that chains from the data have come to, for their outputs: where later chains begin."""
         clamp = Clamp(self._top(model), y, 1.0, Noise(target_keys(y, seed)))
         chain = self._chain(model, clamp, None)
-        with seeded(seed, v.device):
-            state = chain.begin(self._first(model, v))
-            for _ in range(_SETTLING):
-                state = chain.move(state)
+        state = chain.begin(self._first(model, v))
+        for _ in range(_SETTLING):
+            state = chain.move(state)
         return self._carried(model, state)
 
     def _propose(self, problem: Problem) -> Proposal:
@@ -155,8 +160,8 @@ class _Boltzmann(Inverter, Generic[Machine]):
         return values * 8
 
     @abstractmethod
-    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[Machine, list[Diary]]:
-        """Return a machine that has learned inputs and outputs, and what was measured meanwhile."""
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> Machine:
+        """Return a machine that has learned inputs and outputs."""
 
     @abstractmethod
     def _model(self, conditions: Conditions) -> Machine:
@@ -241,14 +246,13 @@ class RBMInverter(_Boltzmann[RBM]):
         super().__init__(network, tolerance=tolerance)
         self._check(visible, gibbs, guidance, match)
         self.hidden = whole("hidden", hidden)
-        self._lesson = Lesson(method=rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay)
-        self.rule, self.epochs, self.batch_size = rule, self._lesson.epochs, self._lesson.batch_size
-        self.rate, self.weight_decay = self._lesson.rate, self._lesson.weight_decay
+        self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
 
-    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[RBM, list[Diary]]:
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> RBM:
         with seeded(seed, v.device):
             rbm = RBM(self._groups(), self.hidden).to(v)
-        return rbm, [learn(rbm, torch.cat([v, y], 1), self._lesson, seed=seed, label="rbm")]
+        learn(rbm, torch.cat([v, y], 1), self._lesson, seed=seed, label="rbm")
+        return rbm
 
     def _groups(self) -> list[tuple[str, int]]:
         return [(self._kind, self.network.space.size), *output_groups(self.network)]
@@ -334,15 +338,14 @@ class DBNInverter(_Boltzmann[DBN]):
                 f"expected hidden as two widths or more, got {hidden!r}; write hidden=(100, 200), or use 'rbm'"
             )
         self.hidden = [whole("hidden", width) for width in widths]
-        self._lesson = Lesson(method=rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay)
-        self.rule, self.epochs, self.batch_size = rule, self._lesson.epochs, self._lesson.batch_size
-        self.rate, self.weight_decay = self._lesson.rate, self._lesson.weight_decay
+        self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
 
-    def _learn(self, v: Tensor, y: Tensor, seed: int) -> tuple[DBN, list[Diary]]:
+    def _learn(self, v: Tensor, y: Tensor, seed: int) -> DBN:
         groups = output_groups(self.network)
-        return learn_stack(
+        dbn, _ = learn_stack(
             v, self.hidden, kind=self._kind, outputs=groups, y=y, lesson=self._lesson, seed=seed, label="dbn"
         )
+        return dbn
 
     def _model(self, conditions: Conditions) -> DBN:
         kind, size, layers = self._kind, self.network.space.size, []

@@ -9,10 +9,13 @@ import torch
 from machines import binary, machine, states
 from torch import Tensor
 
+from genrev.inverters.boltzmann import RBMInverter
 from genrev.inverters.clamped import Clamp, DeepChain, FlatChain
 from genrev.models.dbn import DBN, BeliefLayer
 from genrev.models.rbm import RBM
+from genrev.network import Network
 from genrev.noise import Noise, target_keys
+from genrev.space import InputSpace
 
 NAN = math.nan
 ROWS = 20_000
@@ -195,3 +198,11 @@ def test_what_a_code_shows_is_settled_however_often_it_is_asked() -> None:
     assert torch.equal(chain.shown(state), chain.shown(state))
     # Rows draw by noise of their own, so that one code shows several inputs.
     assert len(chain.shown(state).unique(dim=0)) > 1
+
+
+def test_values_at_the_ends_of_any_range_are_learned() -> None:
+    space = InputSpace((6,), 0.1, 0.7)
+    network = Network(torch.nn.Linear(6, 2), space=space)
+    inputs = torch.cat([torch.full((5, 6), 0.7), torch.full((5, 6), 0.1), space.project(torch.rand(5, 6))])
+    found = RBMInverter(network, epochs=2, hidden=3, gibbs=2).fit(inputs, seed=0).reconstruct([[0.1, 0.2]], seed=0)
+    assert bool(space.contains(found.x.flatten(0, 1)).all())
