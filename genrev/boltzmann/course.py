@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genrev.boltzmann.products import coarse_products
 from genrev.progress import progress
 from genrev.resume import tracked
 from genrev.training import generators, set_generators
@@ -92,7 +93,8 @@ class Course(ABC):
             self._order = torch.randperm(self._examples, device=self._device)
         done = self.epoch * self._updates + self._done
         rows = self._order[self._done * self._batch_size :][: self._batch_size]
-        self.update(rows, self._first_rate * (1 - done / (self.epochs * self._updates)))
+        with coarse_products():
+            self.update(rows, self._first_rate * (1 - done / (self.epochs * self._updates)))
         self._done += 1
         if self._done < self._updates:
             return False
