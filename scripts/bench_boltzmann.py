@@ -12,8 +12,11 @@ from genrev.benchmarks.stripes import bars_and_stripes, best_log_likelihood
 from genrev.boltzmann.chains import Tempered
 from genrev.boltzmann.learning import Lesson, learn, pseudo_likelihood
 from genrev.boltzmann.likelihood import estimate_log_partition, exact_log_partition
+from genrev.boltzmann.stack import learn_stack
+from genrev.boltzmann.updown import UpDown, fine_tune
 from genrev.classifiers import STANDARD
 from genrev.data import Dataset, Splits, load_splits
+from genrev.models.dbn import DBN
 from genrev.models.rbm import RBM
 from genrev.progress import quiet
 from genrev.training import seeded
@@ -83,13 +86,13 @@ def likelihood(args: argparse.Namespace) -> None:
         test = torch.bernoulli(torch.cat([splits.targets.inputs, splits.reference.inputs]).flatten(1))
     train = torch.cat([splits.train.inputs, splits.judge.inputs]).flatten(1)
     rbm, began = machine(train.shape[1], 500, args.seed), time.perf_counter()
-    lesson = Lesson(epochs=args.epochs, rate=args.rate, momentum=0.5, weight_decay=1e-4)
+    lesson = Lesson(epochs=args.epochs or 40, rate=args.rate)
     learn(rbm, train, lesson, validation=0.01, seed=args.seed, label="784-500")
     spent = time.perf_counter() - began
     found = estimate_log_partition(rbm, test, temperatures=args.temperatures, runs=100, burn_in=200, seed=args.seed)
     ways = [log_likelihood(rbm, test, way) for way in (found.forward, found.reverse)]
     print(
-        f"784-500, PCD-1, {args.epochs} epochs of {len(train)} at rate {args.rate}: test log-likelihood of {len(test)} "
+        f"784-500, PCD-1, {lesson.epochs} epochs of {len(train)} at rate {args.rate}: log-likelihood of {len(test)} test "
         f"images {ways[0]:.2f} (forward) and {ways[1]:.2f} (reverse) nats (bar -90); {found}; learned in {spent:.0f} s"
     )
 
@@ -166,10 +169,42 @@ def dbn(args: argparse.Namespace) -> None:
     splits = load_splits(args.data, seed=0)
     with quiet():
         network = STANDARD["idx"].train(splits.train)
-    inverter = DBNInverter(network, hidden=args.hidden, epochs=args.epochs, rate=args.rate, batch_size=100, gibbs=100)
+    inverter = DBNInverter(
+        network, hidden=args.hidden or [500, 500, 1000], epochs=args.epochs or 30, rate=args.rate, batch_size=100
+    )
     inverter.fit(splits.train.inputs, seed=args.seed)
     print(f"MNIST, dbn {inverter.hidden}, learned in {inverter.fit_seconds:.0f} s (bar: judge 0.96 at diversity 0.80)")
     classes(args, splits, network, inverter)
+
+
+def errors(dbn: DBN, data: Dataset) -> float:
+    """Return the share of images whose likeliest class, by free energy, is not their label, in percent."""
+    found = torch.cat([dbn.log_classes(x).argmax(1) for x in data.inputs.flatten(1).split(1000)])
+    return 100 * float((found != data.labels).double().mean())
+
+
+def classification(args: argparse.Namespace) -> None:
+    """A deep belief network of images and their labels, as a classifier, before and after up-down learning."""
+    splits, began = load_splits(args.data, seed=0), time.perf_counter()
+    known = [splits.train] if args.held else [splits.train, splits.judge]
+    v = torch.cat([part.inputs for part in known]).flatten(1)
+    y = torch.nn.functional.one_hot(torch.cat([part.labels for part in known]), 10).to(v)
+    seen = {"validation": [splits.judge]} if args.held else {"test": [splits.targets, splits.reference]}
+
+    def report(when: str) -> None:
+        for name, parts in seen.items():
+            wrong = sum(errors(network, part) * len(part) for part in parts) / sum(map(len, parts))
+            spent = time.perf_counter() - began
+            print(f"  {when}: {wrong:.2f} % of {name} images wrong; {spent:.0f} s so far", flush=True)
+
+    lesson, hidden = Lesson(epochs=args.epochs or 20, rate=args.rate), args.hidden or [500, 500, 2000]
+    network, _ = learn_stack(v, hidden, outputs=[("one-hot", 10)], y=y, lesson=lesson, seed=args.seed)
+    print(f"MNIST and labels, dbn {hidden}, {lesson.epochs} epochs of {len(v)} a layer (bar: 2.0 % within an hour)")
+    report("greedy")
+    for gibbs, rate in ((3, 0.02), (6, 0.01), (10, 0.005)):
+        fine = UpDown(epochs=args.updown // 3, rate=rate, gibbs=gibbs)
+        fine_tune(network, v, y, fine, seed=args.seed + gibbs)
+        report(f"up-down, {fine.epochs} epochs of {gibbs} steps at rate {rate}")
 
 
 def digits(args: argparse.Namespace) -> None:
@@ -195,7 +230,11 @@ PARTS = {
     "likelihood": likelihood,
     "speed": speed,
     "dbn": dbn,
+    "classification": classification,
 }
+
+FILES = ("likelihood", "speed", "dbn", "classification")
+"""What needs MNIST."""
 
 
 def main() -> None:
@@ -203,16 +242,18 @@ def main() -> None:
     options.add_argument(
         "--part", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure; all by default"
     )
-    options.add_argument("--data", help="idx:FOLDER of MNIST, for likelihood, speed and dbn")
-    options.add_argument("--epochs", type=int, default=30, help="of likelihood and dbn")
-    options.add_argument("--rate", type=float, default=0.05, help="of likelihood and dbn")
-    options.add_argument("--hidden", type=int, nargs="+", default=[500, 500, 1000], help="of dbn")
+    options.add_argument("--data", help=f"idx:FOLDER of MNIST, for {', '.join(FILES)}")
+    options.add_argument("--epochs", type=int, help="of likelihood, dbn and classification (40, 30, 20 a layer)")
+    options.add_argument("--rate", type=float, default=0.1, help="of likelihood, dbn and classification")
+    options.add_argument("--hidden", type=int, nargs="+", help="of dbn and classification (500 500 1000; 500 500 2000)")
+    options.add_argument("--updown", type=int, default=60, help="epochs of up-down learning before classification")
+    options.add_argument("--held", action="store_true", help="classify a tenth of the training images, and no others")
     options.add_argument("--samples", type=int, default=50, help="for each class")
     options.add_argument("--temperatures", type=int, default=5000, help="of importance sampling")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
-    if args.data is None and {"likelihood", "speed", "dbn"} & set(args.part):
-        options.error("likelihood, speed and dbn need --data idx:FOLDER; without it choose other parts with --part")
+    if args.data is None and set(FILES) & set(args.part):
+        options.error(f"{', '.join(FILES)} need --data idx:FOLDER; without it choose other parts with --part")
     print(f"{torch.get_num_threads()} threads")
     for part in args.part:
         PARTS[part](args)

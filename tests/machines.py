@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from genrev.models.dbn import DBN
 from genrev.models.rbm import RBM
 
 
@@ -50,3 +51,13 @@ def energies(rbm: RBM, beta: float = 1.0) -> Tensor:
 def law(rbm: RBM, beta: float = 1.0) -> Tensor:
     """p(v, h) of every pair of states."""
     return (-energies(rbm, beta)).flatten().softmax(0).view(len(states(rbm)), -1)
+
+
+def log_likelihoods(dbn: DBN) -> Tensor:
+    """log p(v) of every v, all codes summed out."""
+    found = law(dbn.top).sum(1).log()
+    for layer in reversed(dbn.beliefs):
+        below, codes = binary(layer.below.size), binary(layer.code.size)
+        given = torch.stack([layer.log_likelihood(v.expand(len(codes), -1), codes) for v in below])
+        found = (given + found).logsumexp(1)
+    return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from machines import binary, law, machine, states
-from torch import Tensor
+from machines import binary, log_likelihoods, machine, states
 
 from genrev.boltzmann.likelihood import exact_log_partition
 from genrev.models.dbn import DBN, BeliefLayer
@@ -27,16 +26,6 @@ def stack() -> DBN:
         for layer in layers:
             layer.down.weight.mul_(0.5)
     return DBN(layers, machine((("bernoulli", 3),), 2, seed=3))
-
-
-def likelihoods(dbn: DBN) -> Tensor:
-    """log p(v) of every v, all codes summed out."""
-    last = law(dbn.top).sum(1).log()
-    for layer in reversed(dbn.beliefs):
-        below, codes = binary(layer.below.size), binary(layer.code.size)
-        given = torch.stack([layer.log_likelihood(v.expand(len(codes), -1), codes) for v in below])
-        last = (given + last).logsumexp(1)
-    return last
 
 
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
@@ -62,7 +51,7 @@ def test_log_likelihoods_of_a_layer_are_laws() -> None:
 
 def test_the_bound_is_below_the_likelihood_and_equals_its_mean_by_brute_force() -> None:
     dbn = stack()
-    exact = likelihoods(dbn).detach()
+    exact = log_likelihoods(dbn).detach()
     assert float(exact.logsumexp(0)) == pytest.approx(0, abs=1e-10)
     log_z, rows = exact_log_partition(dbn.top), 40_000
     for place, v in enumerate(binary(4)):
@@ -93,7 +82,7 @@ def test_a_second_layer_that_is_the_first_turned_over_leaves_the_likelihood_as_i
         top.hidden.offset.copy_(first.groups[0].offset)
     dbn = DBN([BeliefLayer.of(first)], top)
     expected = -first.free_energy(states(first)) - exact_log_partition(first)
-    torch.testing.assert_close(likelihoods(dbn), expected)
+    torch.testing.assert_close(log_likelihoods(dbn), expected)
 
 
 def test_the_way_up_as_a_network_gives_the_stack_s_own_codes() -> None:
@@ -101,6 +90,12 @@ def test_the_way_up_as_a_network_gives_the_stack_s_own_codes() -> None:
     v = torch.rand(9, 4).double()
     torch.testing.assert_close(dbn.to_mlp()(v), dbn.encode(v))
     assert dbn.to_mlp().widths == [4, 3, 3]
+
+
+def test_classes_given_the_code_are_the_top_s_classes() -> None:
+    layer = BeliefLayer.of(machine((("bernoulli", 4),), 3))
+    dbn, v = DBN([layer], machine((("bernoulli", 3), ("one-hot", 5)), 2)), torch.rand(6, 4).double()
+    torch.testing.assert_close(dbn.log_classes(v), dbn.top.log_classes(dbn.encode(v)))
 
 
 def test_decoding_draws_codes_in_between_and_gives_means_below() -> None:

@@ -72,6 +72,13 @@ def test_a_row_s_own_temperature_is_as_one_for_all() -> None:
     torch.testing.assert_close(rbm.visible_mean(h, betas), single)
 
 
+def test_classes_have_their_law_given_the_other_units() -> None:
+    rbm = machine((("bernoulli", 3), ("one-hot", 4)), 5)
+    # Visible states go through the classes fastest.
+    joint = law(rbm).sum(1).view(8, 4)
+    torch.testing.assert_close(rbm.log_classes(binary(3)).exp(), joint / joint.sum(1, keepdim=True))
+
+
 def test_one_gibbs_step_leaves_the_law_as_it_is() -> None:
     rbm = machine((("bernoulli", 4),), 3)
     joint = law(rbm)

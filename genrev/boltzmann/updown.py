@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +69,7 @@ def fine_tune(
 
     Returns:
         After each epoch, in nats an example: ``reconstruction`` of each layer's units from the drawn code above, and
-        ``apart``, the mean free energy on top awake less that asleep.
+        ``apart``, the mean free energy on top awake less that asleep, of the last batch.
 
     Raises:
         ArgumentError: there are not as many outputs as examples, or values that the units can't take.
@@ -111,27 +110,28 @@ class _Course(Course):
             dbn, len(v), epochs=lesson.epochs, batch_size=lesson.batch_size, rate=lesson.rate, device=v.device
         )
         self._dbn, self._v, self._y, self._lesson = dbn, v, y, lesson
-        self._sums = torch.zeros(2, dtype=torch.float64)
+        self._lost = torch.zeros((), dtype=torch.float64)
         self._seen = 0
+        self._last = v.new_zeros(2, 0, dbn.top.size)
 
     def update(self, rows: Tensor, rate: float) -> None:
         """One waking and one sleep."""
         dbn, decay = self._dbn, 1 - rate * self._lesson.weight_decay
         draw = Draws(len(rows), self._v)
         below = dbn.beliefs[0].below.drawn(self._v[rows])
-        lost = 0.0
         for layer in dbn.beliefs:
             code = layer.sample_code(below, draw)
-            error = below - layer.mean(code)
+            field = layer.down(code)
+            error = below - layer.below.mean(field)
+            self._lost += layer.below.log_likelihood(below, field).sum()
             layer.down.weight.mul_(decay).add_(error.T @ code, alpha=rate / len(rows))
             layer.down.bias.add_(error.mean(0), alpha=rate)
-            lost += float(layer.log_likelihood(below, code).sum())
             below = code
         awake = below if self._y is None else torch.cat([below, self._outputs(rows)], 1)
         asleep = awake
         for _ in range(self._lesson.gibbs):
             asleep = dbn.top.gibbs(asleep, draw)
-        gap = self._move_top(awake, asleep, rate, decay)
+        self._move_top(awake, asleep, rate, decay)
         code = asleep[:, : dbn.top.sizes[0]]
         for layer in reversed(dbn.beliefs):
             below = layer.sample(code, draw)
@@ -139,8 +139,8 @@ class _Course(Course):
             layer.up.weight.mul_(decay).add_(error.T @ below, alpha=rate / len(rows))
             layer.up.bias.add_(error.mean(0), alpha=rate)
             code = below
-        self._sums += torch.tensor([lost, gap], dtype=torch.float64)
         self._seen += len(rows)
+        self._last = torch.stack([awake, asleep])
 
     def _outputs(self, rows: Tensor) -> Tensor:
         assert self._y is not None
@@ -148,34 +148,33 @@ class _Course(Course):
         parts = zip(groups, self._y[rows].split(sizes, 1), strict=True)
         return torch.cat([group.drawn(values) for group, values in parts], 1)
 
-    def _move_top(self, awake: Tensor, asleep: Tensor, rate: float, decay: float) -> float:
-        """Have the machine on top learn, and return how far apart the two are in free energy, summed."""
+    def _move_top(self, awake: Tensor, asleep: Tensor, rate: float, decay: float) -> None:
+        """Have the machine on top learn."""
         top, count = self._dbn.top, len(awake)
         both = torch.cat([awake, asleep])
         weight = both.new_full((2 * count,), 1 / count)
         weight[count:] *= -1
-        gap = float((top.free_energy(awake) - top.free_energy(asleep)).sum())
         slopes = top.slopes(both, top.hidden_mean(both), weight)
         for name, values in top.named_parameters():
             if name == "weight":
                 values.mul_(decay)
             values.add_(slopes[name], alpha=rate)
-        return gap
 
     def measure(self) -> dict[str, float]:
         """What the ways down make of the codes, and how far the top is from what it is shown."""
         if not all(bool(values.isfinite().all()) for values in self._dbn.parameters()):
             raise GenrevError("expected finite weights, got NaN or infinity; scale the data, or lower the rate")
-        reconstruction, apart = (self._sums / max(1, self._seen)).tolist()
-        self._sums.zero_()
+        reconstruction = float(self._lost) / max(1, self._seen)
+        self._lost.zero_()
         self._seen = 0
-        return {"reconstruction": reconstruction, "apart": apart if math.isfinite(apart) else math.nan}
+        awake, asleep = (self._dbn.top.free_energy(states).mean() for states in self._last)
+        return {"reconstruction": reconstruction, "apart": float(awake - asleep)}
 
     def kept(self) -> dict[str, Any]:
-        """The sums of the epoch."""
-        return {"sums": self._sums, "seen": self._seen}
+        """The sums of the epoch, and what the machine on top saw last."""
+        return {"lost": self._lost, "seen": self._seen, "last": self._last}
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """Go on from the sums of the epoch."""
-        self._sums.copy_(state["sums"])
-        self._seen = int(state["seen"])
+        self._lost.copy_(state["lost"])
+        self._seen, self._last = int(state["seen"]), state["last"].to(self._v)

@@ -158,6 +158,14 @@ class DBN(nn.Module):
             v = layer.sample_code(v, draw)
         return v
 
+    def log_classes(self, v: Tensor) -> Tensor:
+        """Return log p(unit is the one given the code's means) of one-hot outputs on top, ``(rows, size)``.
+
+        Args:
+            v: ``(rows, visible)``.
+        """
+        return self.top.log_classes(self.encode(v))
+
     def decode(self, code: Tensor, draw: Draw | None) -> Tensor:
         """Return the means of v given a last code, ``(rows, visible)``.
 

@@ -102,6 +102,22 @@ class RBM(nn.Module):
         inner = sum((group.log_partition(field, beta) for group, field in parts), h.new_zeros(len(h)))
         return -(beta * ((h - self.hidden.offset) * self.hidden.bias)).sum(-1) - inner
 
+    def log_classes(self, v: Tensor) -> Tensor:
+        """Return log p(unit is the one given v) of the last group, whose units are one-hot, ``(rows, size)``.
+
+        Args:
+            v: ``(rows, visible - size)``: the other groups.
+
+        Reference:
+            Larochelle and Bengio, 2008, "Classification using discriminative restricted Boltzmann machines".
+        """
+        classes = self.groups[-1]
+        blank = torch.cat([v, v.new_zeros(len(v), classes.size)], 1)
+        field = self.hidden_field(blank)
+        rows = self.weight[self.size - classes.size :]
+        parts = [self.hidden.log_partition(field + row) for row in rows]
+        return (torch.stack(parts, 1) + classes.bias).log_softmax(1)
+
     def hidden_field(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         """Return the field on the hidden units, ``(rows, hidden)``: the log-odds of each being 1.
 

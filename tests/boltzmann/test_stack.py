@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from machines import binary, law
+from machines import log_likelihoods
 from sentences import assert_one_sentence
 from torch import Tensor
 
@@ -32,19 +32,9 @@ def learned(epochs: int = 60, hidden: tuple[int, ...] = (4, 3), **keywords) -> D
     return dbn
 
 
-def likelihoods(dbn: DBN) -> Tensor:
-    """log p(v) of every v, all codes summed out."""
-    found = law(dbn.top).sum(1).log()
-    for layer in reversed(dbn.beliefs):
-        below, codes = binary(layer.below.size), binary(layer.code.size)
-        given = torch.stack([layer.log_likelihood(v.expand(len(codes), -1), codes) for v in below])
-        found = (given + found).logsumexp(1)
-    return found
-
-
 def mean_likelihood(dbn: DBN) -> float:
     places = (DATA @ (2.0 ** torch.arange(3, -1, -1)).double()).long()
-    return float(likelihoods(dbn)[places].mean())
+    return float(log_likelihoods(dbn)[places].mean())
 
 
 def test_a_greedy_stack_knows_more_of_its_data_than_chance() -> None:
