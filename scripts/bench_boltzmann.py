@@ -91,10 +91,9 @@ def likelihood(args: argparse.Namespace) -> None:
     spent = time.perf_counter() - began
     found = estimate_log_partition(rbm, test, temperatures=args.temperatures, runs=100, burn_in=200, seed=args.seed)
     ways = [log_likelihood(rbm, test, way) for way in (found.forward, found.reverse)]
-    print(
-        f"784-500, PCD-1, {lesson.epochs} epochs of {len(train)} at rate {args.rate}: log-likelihood of {len(test)} test "
-        f"images {ways[0]:.2f} (forward) and {ways[1]:.2f} (reverse) nats (bar -90); {found}; learned in {spent:.0f} s"
-    )
+    print(f"784-500, PCD-1, {lesson.epochs} epochs of {len(train)} at rate {args.rate}")
+    print(f"  learned in {spent:.0f} s; {found}")
+    print(f"  test log-likelihood: {ways[0]:.2f} nats (forward), {ways[1]:.2f} (reverse), {len(test)} images (bar -90)")
 
 
 def speed(args: argparse.Namespace) -> None:
