@@ -204,13 +204,15 @@ class _Course(Course):
             if name == "weight":
                 values.mul_(1 - rate * lesson.weight_decay)
             values.add_(velocity)
+        for group in rbm.groups:
+            group.hold()
         rbm.move_hidden_offset(torch.lerp(rbm.hidden.offset, usual, _OFFSET_RATE))
         self._drawn_last = model
 
     def measure(self) -> dict[str, float]:
         """Pseudo-likelihood, and the gaps between free energies."""
         rbm = self._rbm
-        if not bool(rbm.weight.isfinite().all()):
+        if not all(bool(values.isfinite().all()) for values in rbm.parameters()):
             raise GenrevError("expected finite weights, got NaN or infinity; scale the data, or lower the rate")
         learned, held = (rbm.drawn(rows[:_SEEN]) for rows in (self._learned, self._held))
         seen = rbm.free_energy(learned).mean()

@@ -159,6 +159,8 @@ class _Course(Course):
             if name == "weight":
                 values.mul_(decay)
             values.add_(slopes[name], alpha=rate)
+        for group in top.groups:
+            group.hold()
 
     def measure(self) -> dict[str, float]:
         """What the ways down make of the codes, and how far the top is from what it is shown."""

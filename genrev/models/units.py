@@ -14,6 +14,12 @@ from genrev.errors import ArgumentError
 _LEAST = 1e-3
 """How near to 0 and 1 the mean of a unit may be whose bias is taken from data."""
 
+_NARROW = 1e-6
+"""The least variance that counts, in those of the value that varies most; in units squared where none varies."""
+
+_SHARP = math.log(1e4)
+"""How much smaller than the data's the variance given the hidden units may become, as a difference of logarithms."""
+
 
 class Units(nn.Module, ABC):
     """A group of units that are independent of one another given a field, a real number on each.
@@ -58,6 +64,9 @@ class Units(nn.Module, ABC):
         self.offset.copy_(values.mean(0))
         self.base.copy_(self._rates(values))
         self.bias.copy_(self.base)
+
+    def hold(self) -> None:  # noqa: B027
+        """Bring parameters that an update has led beyond all bounds back to them."""
 
     @abstractmethod
     def expect(self, values: Tensor, name: str) -> None:
@@ -263,9 +272,16 @@ class GaussianUnits(Units):
         """Set offsets, variances and base rates to the data's."""
         super().begin(values)
         variance = values.var(0)
+        largest = float(variance.max())
         # What never changes has no variance to learn from.
-        self.base_log_precision.copy_(-variance.clamp(min=1e-6 * max(float(variance.max()), 1e-30)).log())
+        least = _NARROW * (largest if largest > 1e-20 else 1.0)
+        self.base_log_precision.copy_(-variance.clamp(min=least).log())
         self.log_precision.copy_(self.base_log_precision)
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Of what never changes no variance is small enough: without an end to it the precision would overflow."""
+        self.log_precision.clamp_(max=self.base_log_precision + _SHARP)
 
     def expect(self, values: Tensor, name: str) -> None:
         """Refuse what is not finite."""
