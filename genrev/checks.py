@@ -166,6 +166,27 @@ def one_of(name: str, value: Any, names: Iterable[str]) -> str:
     return value
 
 
+def of_type(name: str, value: Any, kind: type[R]) -> R:
+    """Return a value that is of the type asked for.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        kind: the type.
+
+    Raises:
+        ArgumentError: it is of another.
+
+    Example:
+        >>> of_type("sampled", "yes", bool)
+        Traceback (most recent call last):
+        genrev.errors.ArgumentError: expected sampled to be of type bool, got str; give one
+    """
+    if not isinstance(value, kind):
+        raise ArgumentError(f"expected {name} to be of type {kind.__name__}, got {type(value).__name__}; give one")
+    return value
+
+
 def as_json(name: str, values: Any) -> dict[str, Any]:
     """Return a dict as JSON gives it back: tuples as lists, names that are numbers as strings.
 

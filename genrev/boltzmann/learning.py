@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genrev.boltzmann.chains import CHAINS
 from genrev.boltzmann.course import Course
-from genrev.checks import check_seed, one_of, real, whole
+from genrev.boltzmann.given import check_values
+from genrev.checks import check_seed, of_type, one_of, real, whole
 from genrev.digest import digest
 from genrev.errors import ArgumentError, GenrevError
 from genrev.models.rbm import RBM
@@ -72,6 +73,7 @@ class Lesson:
             whole(name, getattr(self, name))
         whole("temperatures", self.temperatures, least=2)
         real("rate", self.rate, above=True)
+        of_type("sampled", self.sampled, bool)
         real("weight_decay", self.weight_decay)
         real("sparsity_weight", self.sparsity_weight)
         if not 0 <= real("momentum", self.momentum) < 1:
@@ -119,7 +121,8 @@ def learn(
         What was measured after each epoch.
 
     Raises:
-        ArgumentError: the data are of the wrong width, too few, or none that the units can take.
+        ArgumentError: the data are of the wrong width, too few, or none that the units can take; or another argument is
+            of the wrong type or range.
         GenrevError: the weights are not finite any more.
 
     Reference:
@@ -134,39 +137,20 @@ def learn(
         >>> len(diary.apart)
         2
     """
-    lesson = lesson or Lesson()
-    check_data(rbm, v)
+    lesson = Lesson() if lesson is None else of_type("lesson", lesson, Lesson)
+    check_values(of_type("rbm", rbm, RBM).groups, v)
+    if real("validation", validation) >= 1:
+        raise ArgumentError(f"expected validation in [0, 1), got {validation}; 0.1 is usual")
     with seeded(check_seed(seed), rbm.weight.device), torch.no_grad():
         v = v.to(rbm.weight)
         order = torch.randperm(len(v), device=v.device)
-        held = int(len(v) * validation) if len(v) >= 10 else 0
+        # Of a single row there is no variance.
+        held = min(int(len(v) * validation), len(v) - 2) if len(v) >= 10 else 0
         rbm.begin(v[order[held:]])
         course = _Course(rbm, v[order[:held]], v[order[held:]], lesson)
         plan = {"lesson": repr(lesson), "validation": float(validation), "seed": int(seed)}
         course.follow(lambda: {**plan, "data": digest({"v": v}), "first weights": digest(rbm.state_dict())}, label)
     return Diary(**course.diary)
-
-
-def check_data(rbm: RBM, v: Tensor, name: str = "data") -> None:
-    """Refuse data that a machine can't learn from.
-
-    Args:
-        rbm: that is to learn.
-        v: ``(n, visible)``.
-        name: what the sentence calls them.
-
-    Raises:
-        ArgumentError: of the wrong width, too few, or none that the units can take.
-    """
-    if not isinstance(v, Tensor) or v.ndim != 2 or v.shape[1] != rbm.size or len(v) < 2:
-        got = tuple(v.shape) if isinstance(v, Tensor) else type(v).__name__
-        raise ArgumentError(
-            f"expected {name} as a tensor of shape (n, {rbm.size}), n >= 2, got {got}; give a row an example"
-        )
-    if not bool(v.isfinite().all()):
-        raise ArgumentError(f"expected finite {name}, got NaN or infinity; leave those rows out")
-    for group, values in zip(rbm.groups, v.split(rbm.sizes, -1), strict=True):
-        group.expect(values, name)
 
 
 class _Course(Course):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genrev.boltzmann.given import check_machine, check_rows
 from genrev.checks import check_seed, whole
 from genrev.errors import ArgumentError
 from genrev.models.rbm import RBM
@@ -35,7 +36,7 @@ def exact_log_partition(rbm: RBM) -> float:
         rbm: of at most 20 hidden units.
 
     Raises:
-        ArgumentError: it has more.
+        ArgumentError: it has more, or weights that are not finite.
 
     Example:
         >>> rbm = RBM([("bernoulli", 3)], 2)
@@ -44,6 +45,7 @@ def exact_log_partition(rbm: RBM) -> float:
         >>> abs(exact_log_partition(rbm) - 5 * math.log(2)) < 1e-12
         True
     """
+    check_machine(rbm)
     count = rbm.hidden.size
     if count > MOST_HIDDEN:
         raise ArgumentError(
@@ -113,7 +115,7 @@ def estimate_log_partition(
         Both estimates, and how far to trust them.
 
     Raises:
-        ArgumentError: a count is below 1, or start is not of the machine's width.
+        ArgumentError: a count is below 1, start is not of the machine's width, or one of them is not finite.
 
     Reference:
         Neal, 2001, "Annealed importance sampling"; Salakhutdinov and Murray, 2008, "On the quantitative analysis of
@@ -128,8 +130,8 @@ def estimate_log_partition(
     """
     temperatures, runs = whole("temperatures", temperatures), whole("runs", runs)
     burn_in, seed = whole("burn_in", burn_in, least=0), check_seed(seed)
-    if start.ndim != 2 or start.shape[1] != rbm.size or len(start) == 0:
-        raise ArgumentError(f"expected start of shape (n, {rbm.size}), got {tuple(start.shape)}; give visible states")
+    check_machine(rbm)
+    check_rows(start, rbm.size, "start", least=1)
     with seeded(seed, rbm.weight.device), torch.no_grad():
         chain = _Anneal(rbm, runs)
         with progress("log Z", 2 * temperatures + burn_in, unit="step") as advance:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from genrev.boltzmann.given import check_outputs, check_values, check_widths
 from genrev.boltzmann.learning import Diary, Lesson, learn
-from genrev.checks import whole
-from genrev.errors import ArgumentError
+from genrev.checks import check_seed, of_type
 from genrev.models.dbn import DBN, BeliefLayer
 from genrev.models.rbm import RBM
+from genrev.models.units import units_of
 from genrev.training import seeded
 
 
@@ -33,11 +34,11 @@ def learn_stack(
     update. The last machine learns codes and outputs together.
 
     Args:
-        v: ``(n, visible)``: data of one kind of units.
+        v: ``(n, visible)``, n >= 2: data of one kind of units.
         hidden: widths of the codes from the data up, two or more; the last is that of the machine on top.
         kind: of the units of the data: "bernoulli" or "gaussian".
         outputs: kind and size of each group of outputs that the machine on top has beside the last code.
-        y: ``(n, ...)``: those outputs, group beside group.
+        y: ``(n, outputs)``: those outputs, group beside group.
         lesson: how each layer learns; `Lesson()` by default.
         top: how the machine on top learns; as the others do by default.
         seed: of everything random.
@@ -47,7 +48,8 @@ def learn_stack(
         The network, and what was measured while each layer learned.
 
     Raises:
-        ArgumentError: fewer than two widths, or data that the units can't take.
+        ArgumentError: fewer than two widths, data or outputs that the units can't take, or another argument of the
+            wrong type.
 
     Reference:
         Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets".
@@ -58,11 +60,14 @@ def learn_stack(
         >>> len(dbn.beliefs), len(diaries)
         (1, 2)
     """
-    widths = [whole("hidden", width) for width in hidden]
-    if len(widths) < 2:
-        raise ArgumentError(
-            f"expected two widths of codes or more, got {widths}; the last is that of the machine on top: (100, 200)"
-        )
+    # What only the last machine minds is checked before the first one learns.
+    widths, seed = check_widths(hidden), check_seed(seed)
+    for name, value in (("lesson", lesson), ("top", top)):
+        of_type(name, value or Lesson(), Lesson)
+    beside = units_of(outputs) if len(outputs) else []
+    size = v.shape[-1] if isinstance(v, Tensor) and v.ndim == 2 else 1
+    check_values(units_of([(kind, size)]), v)
+    check_outputs(beside, y, len(v))
     layers, diaries = [], []
     for place, width in enumerate(widths[:-1]):
         rbm = _machine([(kind, v.shape[-1])], width, v, seed + place)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from genrev.boltzmann.chains import Draws
 from genrev.boltzmann.course import Course
-from genrev.checks import check_seed, real, whole
+from genrev.boltzmann.given import check_outputs, check_values
+from genrev.checks import check_seed, of_type, real, whole
 from genrev.digest import digest
-from genrev.errors import ArgumentError, GenrevError
+from genrev.errors import GenrevError
 from genrev.models.dbn import DBN
 from genrev.training import seeded
 
@@ -62,7 +63,7 @@ def fine_tune(
     Args:
         dbn: that learns, in place.
         v: ``(n, visible)``.
-        y: ``(n, ...)``: the outputs that stand beside the last code, if any.
+        y: ``(n, outputs)``: the outputs that stand beside the last code, if any.
         lesson: how; `UpDown()` by default.
         seed: of everything random.
         label: what the progress bar says.
@@ -72,7 +73,8 @@ def fine_tune(
         ``apart``, the mean free energy on top awake less that asleep, of the last batch.
 
     Raises:
-        ArgumentError: there are not as many outputs as examples, or values that the units can't take.
+        ArgumentError: there are not as many outputs as examples, or values that the units can't take; or another
+            argument is of the wrong type.
         GenrevError: the weights are not finite any more.
 
     Reference:
@@ -86,16 +88,11 @@ def fine_tune(
         >>> len(fine_tune(dbn, v, lesson=UpDown(epochs=2))["apart"])
         2
     """
-    lesson = lesson or UpDown()
-    like = dbn.top.weight
+    lesson = UpDown() if lesson is None else of_type("lesson", lesson, UpDown)
+    like = of_type("dbn", dbn, DBN).top.weight
+    check_values([dbn.beliefs[0].below], v, least=1)
+    check_outputs(dbn.top.groups[1:], y, len(v))
     v = v.to(like)
-    dbn.beliefs[0].below.expect(v, "data")
-    if (0 if y is None else y[0].numel()) != sum(dbn.top.sizes[1:]) or (y is not None and len(y) != len(v)):
-        got = "none" if y is None else f"shape {tuple(y.shape)}"
-        raise ArgumentError(
-            f"expected outputs of shape ({len(v)}, {sum(dbn.top.sizes[1:])}), as the machine on top has them, got "
-            f"{got}; give those that it learned"
-        )
     with seeded(check_seed(seed), like.device), torch.no_grad():
         course = _Course(dbn, v, None if y is None else y.to(like), lesson)
         data = {"v": v} if y is None else {"v": v, "y": y}

@@ -10,6 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from genrev.boltzmann.chains import CHAINS
+from genrev.boltzmann.given import check_widths
 from genrev.boltzmann.learning import Lesson, learn
 from genrev.boltzmann.stack import learn_stack
 from genrev.checks import one_of, real, whole
@@ -44,8 +46,8 @@ class _Boltzmann(Inverter, Generic[Machine]):
 
     _learned: Learned[Machine]
 
-    def _check(self, visible: str, gibbs: int, guidance: float, match: float) -> None:
-        self.visible = one_of("visible", visible, VISIBLE)
+    def _check(self, visible: str, rule: str, gibbs: int, guidance: float, match: float) -> None:
+        self.visible, self.rule = one_of("visible", visible, VISIBLE), one_of("rule", rule, CHAINS)
         self.gibbs = whole("gibbs", gibbs, least=0)
         self.guidance, self.match = real("guidance", guidance), real("match", match)
         space = self.network.space
@@ -58,7 +60,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
         self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
 
     def _take(self, lesson: Lesson) -> None:
-        self._lesson, self.rule, self.epochs, self.batch_size = lesson, lesson.method, lesson.epochs, lesson.batch_size
+        self._lesson, self.epochs, self.batch_size = lesson, lesson.epochs, lesson.batch_size
         self.rate, self.weight_decay = lesson.rate, lesson.weight_decay
 
     @property
@@ -244,7 +246,7 @@ class RBMInverter(_Boltzmann[RBM]):
         match: float = 0.0,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        self._check(visible, gibbs, guidance, match)
+        self._check(visible, rule, gibbs, guidance, match)
         self.hidden = whole("hidden", hidden)
         self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
 
@@ -331,13 +333,8 @@ class DBNInverter(_Boltzmann[DBN]):
         match: float = 0.0,
     ) -> None:
         super().__init__(network, tolerance=tolerance)
-        self._check(visible, gibbs, guidance, match)
-        widths = [hidden] if isinstance(hidden, int) else list(hidden)
-        if len(widths) < 2:
-            raise ArgumentError(
-                f"expected hidden as two widths or more, got {hidden!r}; write hidden=(100, 200), or use 'rbm'"
-            )
-        self.hidden = [whole("hidden", width) for width in widths]
+        self._check(visible, rule, gibbs, guidance, match)
+        self.hidden = check_widths(hidden)
         self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
 
     def _learn(self, v: Tensor, y: Tensor, seed: int) -> DBN:

@@ -24,7 +24,7 @@ class Clamp:
     Args:
         rbm: the machine.
         outputs: ``(rows, output units)``: NaN where a unit is free.
-        guidance: how much more than their own the fields of the outputs' units weigh on the hidden ones.
+        guidance: factor on the weights of the outputs' units, both ways: the chains are those of a machine with such.
         noise: of the rows.
     """
 
@@ -69,6 +69,8 @@ class Clamp:
         fixed = self._outputs.split(rbm.sizes[1:], 1)
         for group, field, draws, known in zip(rbm.groups[1:], fields[1:], uniforms[1:], fixed, strict=True):
             free = known.isnan()
+            if self._guidance != 1:
+                field = group.bias + self._guidance * (field - group.bias)
             if isinstance(group, OneHotUnits):
                 parts.append(_share(group, field, draws, known))
             else:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from genrev.errors import ArgumentError
 from genrev.models.mlp import MLP, mlp_from_weights
 from genrev.models.rbm import RBM, Draw
-from genrev.models.units import UNITS, BernoulliUnits
+from genrev.models.units import BernoulliUnits, units_of
 
 
 class BeliefLayer(nn.Module):
@@ -35,9 +36,9 @@ class BeliefLayer(nn.Module):
 
     def __init__(self, kind: str, size: int, code: int) -> None:
         super().__init__()
+        (below,), above = units_of([(kind, size)]), BernoulliUnits(code)
         self.up, self.down = nn.Linear(size, code), nn.Linear(code, size)
-        self.below = UNITS[kind](size)
-        self.code = BernoulliUnits(code)
+        self.below, self.code = below, above
 
     @classmethod
     @torch.no_grad()
@@ -46,7 +47,14 @@ class BeliefLayer(nn.Module):
 
         Args:
             rbm: that has learned the units below.
+
+        Raises:
+            ArgumentError: it has several groups.
         """
+        if len(rbm.groups) != 1:
+            raise ArgumentError(
+                f"expected a machine of one visible group, got {len(rbm.groups)}; outputs join the machine on top"
+            )
         (group,) = rbm.groups
         with torch.random.fork_rng(devices=[]):
             layer = cls(group.kind, group.size, rbm.hidden.size).to(rbm.weight)
@@ -118,6 +126,9 @@ class DBN(nn.Module):
         layers: from the input up; each one's code is what the next one has below.
         top: the machine above, whose first visible group is the last code; a second one, if there is one, the outputs.
 
+    Raises:
+        ArgumentError: there is no layer.
+
     Reference:
         Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets".
 
@@ -129,6 +140,8 @@ class DBN(nn.Module):
 
     def __init__(self, layers: Sequence[BeliefLayer], top: RBM) -> None:
         super().__init__()
+        if not layers:
+            raise ArgumentError("expected a directed layer or more below the top, got none; use an RBM alone")
         self.layers = nn.ModuleList(layers)
         self.top = top
 
@@ -185,7 +198,14 @@ class DBN(nn.Module):
             v: ``(rows, visible)``, as the units can be.
             log_partition: log Z of the top, which must have no outputs beside the code.
             draw: gives the random numbers.
+
+        Raises:
+            ArgumentError: it has some.
         """
+        if len(self.top.groups) != 1:
+            raise ArgumentError(
+                f"expected a top without outputs, got {len(self.top.groups) - 1} groups of them; learn one without"
+            )
         found = v.new_zeros(len(v))
         for layer in self.beliefs:
             code = layer.sample_code(v, draw)

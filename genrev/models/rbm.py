@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from genrev.models.units import UNITS, BernoulliUnits, Units
+from genrev.errors import ArgumentError
+from genrev.models.units import BernoulliUnits, OneHotUnits, Units, units_of
 
 Draw = Callable[[int], Tensor]
 """Gives ``(rows, size)`` independent draws from (0, 1), anew each time it is called with a size."""
@@ -30,6 +31,9 @@ class RBM(nn.Module):
         visible: the groups, in their order.
         hidden: the hidden units.
 
+    Raises:
+        ArgumentError: there is no group, or one of a kind or size that does not exist.
+
     Reference:
         Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Melchior, Fischer and
         Wiskott, 2016, "How to center deep Boltzmann machines".
@@ -42,10 +46,10 @@ class RBM(nn.Module):
 
     def __init__(self, groups: Sequence[tuple[str, int]], hidden: int) -> None:
         super().__init__()
-        self.visible = nn.ModuleList(UNITS[kind](size) for kind, size in groups)
+        self.visible = nn.ModuleList(units_of(groups))
         self.hidden = BernoulliUnits(hidden)
         nn.init.constant_(self.hidden.offset, 0.5)
-        self.weight = nn.Parameter(0.01 * torch.randn(self.size, hidden))
+        self.weight = nn.Parameter(0.01 * torch.randn(self.size, self.hidden.size))
 
     @property
     def size(self) -> int:
@@ -108,10 +112,17 @@ class RBM(nn.Module):
         Args:
             v: ``(rows, visible - size)``: the other groups.
 
+        Raises:
+            ArgumentError: the last group is of another kind.
+
         Reference:
             Larochelle and Bengio, 2008, "Classification using discriminative restricted Boltzmann machines".
         """
         classes = self.groups[-1]
+        if not isinstance(classes, OneHotUnits):
+            raise ArgumentError(
+                f"expected one-hot units as the last group, got {classes.kind} ones; learn with classes"
+            )
         blank = torch.cat([v, v.new_zeros(len(v), classes.size)], 1)
         field = self.hidden_field(blank)
         rows = self.weight[self.size - classes.size :]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from genrev.checks import one_of, whole
 from genrev.errors import ArgumentError
 
 _LEAST = 1e-3
@@ -45,7 +47,7 @@ class Units(nn.Module, ABC):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.size = size = whole("size", size)
         self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("offset", torch.zeros(size))
         self.register_buffer("base", torch.zeros(size))
@@ -65,7 +67,7 @@ class Units(nn.Module, ABC):
         self.base.copy_(self._rates(values))
         self.bias.copy_(self.base)
 
-    def hold(self) -> None:  # noqa: B027
+    def hold(self) -> None:
         """Bring parameters that an update has led beyond all bounds back to them."""
 
     @abstractmethod
@@ -325,3 +327,24 @@ class GaussianUnits(Units):
 
 UNITS: dict[str, type[Units]] = {kind.kind: kind for kind in (BernoulliUnits, OneHotUnits, GaussianUnits)}
 """The kinds of units by name."""
+
+
+def units_of(groups: Sequence[tuple[str, int]]) -> list[Units]:
+    """Return groups of units that have learned nothing.
+
+    Args:
+        groups: kind and size of each.
+
+    Raises:
+        ArgumentError: they are no such pairs, or there are none.
+
+    Example:
+        >>> [group.size for group in units_of([("bernoulli", 784), ("one-hot", 10)])]
+        [784, 10]
+    """
+    pairs = list(groups) if isinstance(groups, Sequence) and not isinstance(groups, str) else []
+    if not pairs or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in pairs):
+        raise ArgumentError(
+            f"expected groups of units as pairs of a kind and a size, got {groups!r:.60}; write [('bernoulli', 784)]"
+        )
+    return [UNITS[one_of("kind", kind, UNITS)](size) for kind, size in pairs]

@@ -14,7 +14,8 @@ from machines import law, machine, states
 from sentences import assert_one_sentence
 from torch import Tensor
 
-from genrev.boltzmann.learning import Diary, Lesson, check_data, learn, pseudo_likelihood
+from genrev.boltzmann.given import check_values
+from genrev.boltzmann.learning import Diary, Lesson, learn, pseudo_likelihood
 from genrev.boltzmann.likelihood import exact_log_partition
 from genrev.errors import ArgumentError, GenrevError
 from genrev.models.rbm import RBM
@@ -268,7 +269,7 @@ def test_the_pseudo_likelihood_is_that_of_each_unit_given_the_others_in_the_mean
 )
 def test_data_that_the_units_cannot_take_are_refused(groups, data, words: str) -> None:
     with pytest.raises(ArgumentError, match=words) as caught:
-        check_data(fresh(groups), torch.tensor(data).double())
+        check_values(fresh(groups).groups, torch.tensor(data).double())
     assert_one_sentence(str(caught.value))
 
 
