@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -22,6 +24,27 @@ def machine(groups: Sequence[tuple[str, int]] = (("bernoulli", 6),), hidden: int
             values.copy_(torch.randn(values.shape, generator=generator, dtype=torch.float64))
         rbm.hidden.offset.sigmoid_()
     return rbm
+
+
+class StoppedError(Exception):
+    """Ends a training where a test wants it to."""
+
+
+@contextmanager
+def stopped(after: int) -> Iterator[None]:
+    """Expect that what learns inside does not come to its end: it is stopped in the update after so many."""
+    left, original = [after], RBM.slopes
+
+    def slopes(self: RBM, *given: Tensor) -> dict[str, Tensor]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoppedError
+        return original(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RBM, "slopes", slopes)
+        with pytest.raises(StoppedError):
+            yield
 
 
 def binary(size: int) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from machines import binary, log_likelihoods, machine, states
+from sentences import assert_one_sentence
 
 from genrev.boltzmann.likelihood import exact_log_partition
+from genrev.errors import ArgumentError
 from genrev.models.dbn import DBN, BeliefLayer
 from genrev.models.rbm import RBM
 
@@ -108,3 +110,21 @@ def test_decoding_draws_codes_in_between_and_gives_means_below() -> None:
     torch.testing.assert_close(drawn.mean(0), expected, rtol=0, atol=0.01)
     means = dbn.beliefs[0].mean(dbn.beliefs[1].mean(code))
     torch.testing.assert_close(dbn.decode(code, None), means)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: DBN([], machine()),
+        lambda: BeliefLayer.of(machine((("bernoulli", 3), ("one-hot", 2)))),
+        lambda: BeliefLayer("xx", 3, 4),
+        lambda: BeliefLayer("bernoulli", 3, 0),
+        lambda: DBN([BeliefLayer("bernoulli", 4, 3)], machine((("bernoulli", 3), ("one-hot", 2)))).bound(
+            torch.zeros(1, 4), 0.0, draws(0, 1)
+        ),
+    ],
+)
+def test_a_mistake_gives_one_sentence(ask) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        ask()
+    assert_one_sentence(str(caught.value))

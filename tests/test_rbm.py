@@ -7,8 +7,10 @@ import copy
 import pytest
 import torch
 from machines import binary, energies, law, machine, states
+from sentences import assert_one_sentence
 from torch import Tensor
 
+from genrev.errors import ArgumentError
 from genrev.models.rbm import RBM
 from genrev.models.units import GaussianUnits
 
@@ -189,3 +191,22 @@ def test_constant_values_begin_with_finite_biases() -> None:
     rbm = RBM([("bernoulli", 2), ("gaussian", 2)], 3).double()
     rbm.begin(torch.tensor([[0.0, 1.0, 3.0, 1.0], [0.0, 1.0, 3.0, 2.0]]).double())
     assert all(bool(values.isfinite().all()) for values in (*rbm.parameters(), *rbm.buffers()))
+
+
+@pytest.mark.parametrize(
+    ("groups", "hidden"),
+    [
+        ([("xx", 3)], 3), ([("bernoulli", 0)], 3), ([("bernoulli", 2.5)], 3), ([], 3), ("bernoulli", 3), (["ab"], 3),
+        ([("bernoulli", 3)], 0), ([("bernoulli", 3)], "many"), (None, 3), ([("bernoulli", 3, 4)], 3),
+    ],
+)  # fmt: skip
+def test_groups_and_sizes_that_do_not_exist_are_refused(groups, hidden) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        RBM(groups, hidden)
+    assert_one_sentence(str(caught.value))
+
+
+def test_a_machine_without_classes_says_so() -> None:
+    with pytest.raises(ArgumentError, match="one-hot units") as caught:
+        machine().log_classes(torch.zeros(1, 6).double())
+    assert_one_sentence(str(caught.value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from machines import energies, machine
@@ -89,9 +91,29 @@ def test_estimates_that_do_not_agree_are_no_number(forward: float, reverse: floa
 
 @pytest.mark.parametrize(
     "mistake",
-    [{"start": torch.zeros(3, 5)}, {"start": torch.zeros(0, 6)}, {"runs": 0}, {"temperatures": 0}, {"seed": -1}],
-)
+    [
+        {"start": torch.zeros(3, 5)}, {"start": torch.zeros(0, 6)}, {"runs": 0}, {"temperatures": 0}, {"seed": -1},
+        {"start": None}, {"start": [[0.0] * 6]}, {"start": torch.zeros(6)}, {"start": torch.full((1, 6), math.nan)},
+        {"rbm": None}, {"rbm": torch.nn.Linear(6, 4)}, {"runs": 1.5}, {"burn_in": -1}, {"burn_in": None},
+    ],
+)  # fmt: skip
 def test_a_mistake_gives_one_sentence(mistake) -> None:
     with pytest.raises(ArgumentError) as caught:
         estimate_log_partition(**{"rbm": machine(), "start": torch.zeros(1, 6), **mistake})
+    assert_one_sentence(str(caught.value))
+
+
+def test_weights_that_are_not_finite_have_no_partition_function() -> None:
+    rbm = machine()
+    torch.nn.init.constant_(rbm.weight, math.nan)
+    for ask in (lambda: exact_log_partition(rbm), lambda: estimate_log_partition(rbm, torch.zeros(1, 6))):
+        with pytest.raises(ArgumentError, match="finite weights") as caught:
+            ask()
+        assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("rbm", [None, "rbm", torch.nn.Linear(6, 4)])
+def test_only_machines_have_an_exact_partition_function(rbm) -> None:
+    with pytest.raises(ArgumentError, match="expected an RBM") as caught:
+        exact_log_partition(rbm)
     assert_one_sentence(str(caught.value))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from pathlib import Path
 
 import pytest
 import torch
-from machines import log_likelihoods
+from machines import StoppedError, log_likelihoods, stopped
 from sentences import assert_one_sentence
-from torch import Tensor
 
 from genrev.benchmarks.stripes import bars_and_stripes
 from genrev.boltzmann.learning import Lesson
@@ -80,10 +80,6 @@ def test_one_update_climbs_by_what_autograd_says_of_each_way() -> None:
             torch.testing.assert_close(moved[name] - values, 1e-3 * values.grad, rtol=0.02, atol=2e-6)
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("after", [2, 9, 23])
 def test_a_stack_stopped_anywhere_goes_on_to_the_same_end(
     after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -96,18 +92,9 @@ def test_a_stack_stopped_anywhere_goes_on_to_the_same_end(
         fine_tune(dbn, DATA, y, UpDown(epochs=4, batch_size=3), seed=1)
         return dbn
 
-    whole, left, original = work(), [after], RBM.slopes
-
-    def slopes(self: RBM, *given: Tensor) -> dict[str, Tensor]:
-        left[0] -= 1
-        if left[0] < 0:
-            raise StoppedError
-        return original(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RBM, "slopes", slopes)
-        with pytest.raises(StoppedError), resumable(tmp_path / "state", every=0):
-            work()
+    whole = work()
+    with stopped(after), resumable(tmp_path / "state", every=0):
+        work()
     with resumable(tmp_path / "state", every=0) as found:
         again = work()
     assert found
@@ -142,6 +129,12 @@ def test_real_inputs_have_a_stack_too() -> None:
     [
         {"hidden": (3,)}, {"hidden": (3, 0)}, {"v": DATA * 2}, {"y": torch.eye(2).repeat(4, 1)},
         {"outputs": [("one-hot", 2)], "y": torch.ones(8, 2)}, {"outputs": [("one-hot", 2)]}, {"v": DATA[:1]},
+        {"hidden": None}, {"hidden": 5}, {"hidden": "ab"}, {"hidden": (3, 2.5)}, {"hidden": {3: 4, 5: 6}},
+        {"v": None}, {"v": DATA[0]}, {"v": DATA[:, :0]}, {"v": DATA * math.nan}, {"kind": "xx"}, {"kind": None},
+        {"outputs": [("xx", 2)], "y": torch.eye(2).repeat(4, 1)}, {"outputs": ["xx"], "y": torch.eye(2).repeat(4, 1)},
+        {"outputs": [("one-hot", 2)], "y": torch.eye(2)}, {"outputs": [("one-hot", 2)], "y": torch.eye(2)[0]},
+        {"outputs": [("one-hot", 2)], "y": [[0, 1]] * 8}, {"outputs": [("one-hot", 2)], "y": math.nan * DATA[:, :2]},
+        {"lesson": "pcd"}, {"top": UpDown()}, {"seed": -1}, {"seed": "x"},
     ],
 )  # fmt: skip
 def test_a_mistake_gives_one_sentence(mistake) -> None:
@@ -150,9 +143,45 @@ def test_a_mistake_gives_one_sentence(mistake) -> None:
     assert_one_sentence(str(caught.value))
 
 
-@pytest.mark.parametrize("y", [None, torch.eye(3)[:2].repeat(4, 1), torch.eye(2)])
+def test_what_the_last_machine_cannot_learn_is_told_before_the_first_one_learns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("genrev.boltzmann.stack.learn", None)
+    with pytest.raises(ArgumentError, match="sum to 1"):
+        learn_stack(DATA, (3, 4), outputs=[("one-hot", 2)], y=torch.ones(8, 2))
+
+
+@pytest.mark.parametrize("hidden", [[3, 4], torch.tensor([3, 4]), torch.tensor([3, 4]).numpy()])
+def test_widths_come_as_a_list_a_tensor_or_an_array(hidden) -> None:
+    dbn, _ = learn_stack(DATA, hidden, lesson=Lesson(epochs=1))
+    assert (dbn.beliefs[0].code.size, dbn.top.hidden.size) == (3, 4)
+
+
+def labelled() -> DBN:
+    return DBN([BeliefLayer("bernoulli", 4, 3)], RBM([("bernoulli", 3), ("one-hot", 2)], 4)).double()
+
+
+LABELS = torch.eye(2).repeat(4, 1).double()
+
+
+@pytest.mark.parametrize(
+    "y", [None, torch.eye(3)[:2].repeat(4, 1), LABELS[:2], LABELS[0], LABELS[:0], "x", [[1, 0]] * 8]
+)
 def test_outputs_that_do_not_stand_on_top_are_refused(y) -> None:
-    dbn = DBN([BeliefLayer("bernoulli", 4, 3)], RBM([("bernoulli", 3), ("one-hot", 2)], 4))
     with pytest.raises(ArgumentError, match="expected outputs of shape") as caught:
-        fine_tune(dbn, DATA, y)
+        fine_tune(labelled(), DATA, y)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"dbn": None}, {"dbn": RBM([("bernoulli", 4)], 3)}, {"lesson": Lesson()}, {"lesson": "x"}, {"seed": -1},
+        {"v": None}, {"v": DATA.tolist()}, {"v": DATA[0]}, {"v": DATA[:, :3]}, {"v": DATA * math.nan}, {"v": DATA * 2},
+        {"v": DATA[:0], "y": LABELS[:0]}, {"y": 5 * LABELS}, {"y": -LABELS}, {"y": math.nan * LABELS},
+    ],
+)  # fmt: skip
+def test_fine_tuning_refuses_what_is_none_of_the_network_s_in_one_sentence(mistake) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        fine_tune(**{"dbn": labelled(), "v": DATA, "y": LABELS, "lesson": UpDown(epochs=1), **mistake})
     assert_one_sentence(str(caught.value))

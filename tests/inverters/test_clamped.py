@@ -160,6 +160,23 @@ def test_guidance_weighs_the_outputs_fields_that_much_more() -> None:
     torch.testing.assert_close(means, strong.hidden_mean(v[:1])[0], rtol=0, atol=0.015)
 
 
+@pytest.mark.parametrize(("y", "guidance"), [([NAN, NAN, NAN], 3.0), ([0.6, NAN, NAN], 3.0), ([NAN, NAN, NAN], 0.0)])
+def test_with_guidance_free_outputs_have_the_law_of_that_stronger_machine_too(y: list[float], guidance: float) -> None:
+    # A machine of which each draw of the outputs matters to the inputs.
+    rbm, strong = (machine((("bernoulli", 3), ("one-hot", 3)), 3, seed=3).requires_grad_(False) for _ in range(2))
+    strong.weight[3:] *= guidance
+    fixed = clamp(rbm, y, guidance)
+    chain = FlatChain(rbm, fixed, None)
+    v = fixed.visible(settled(chain, chain.begin(begin(rbm))))
+    rest = 1 - torch.tensor(y).nansum()
+    every = [torch.tensor(y).double(), rest * torch.eye(3).double()]
+    asked = torch.where(every[0].isnan(), every[1], every[0])[every[0].isnan()]
+    every = torch.cat([binary(3).repeat_interleave(len(asked), 0), asked.repeat(8, 1)], 1)
+    assert distance(v, every, (-strong.free_energy(every)).softmax(0)) < 0.02
+    if guidance > 1:
+        assert distance(v, every, (-rbm.free_energy(every)).softmax(0)) > 0.1
+
+
 def deep() -> DBN:
     layers = [BeliefLayer.of(machine((("bernoulli", 4),), 3, seed=1))]
     return DBN(layers, machine((("bernoulli", 3), ("one-hot", 2)), 3, seed=2)).requires_grad_(False)
