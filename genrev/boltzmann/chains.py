@@ -137,7 +137,6 @@ class Tempered(Chains):
         self._beta = self.betas.repeat_interleave(count)[:, None]
         self._visible = rbm.sample_visible(self._begin(rows), self._draw(rows), self._beta)
         self._turn = torch.zeros((), dtype=torch.int64)
-        self.accepted = torch.zeros(temperatures - 1, dtype=torch.float64)
 
     def sample(self, data: Tensor) -> Tensor:
         """Some steps and swaps; the states of the machine itself."""
@@ -166,7 +165,6 @@ class Tempered(Chains):
         here, there = self.betas[cold - 1], self.betas[cold]
         gain = self._free(one, here) + self._free(other, there) - self._free(one, there) - self._free(other, here)
         accept = torch.rand_like(gain).log() < gain
-        self.accepted[cold.cpu() - 1] = accept.double().mean(1).cpu()
         swapped = torch.where(accept[..., None], other, one), torch.where(accept[..., None], one, other)
         self._visible = (
             state.clone().index_copy_(0, cold - 1, swapped[0]).index_copy_(0, cold, swapped[1]).flatten(0, 1)

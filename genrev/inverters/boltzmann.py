@@ -31,6 +31,9 @@ Machine = TypeVar("Machine", bound=nn.Module)
 
 VISIBLE = ("auto", "bernoulli", "gaussian")
 
+_NARROW = 1e-6
+"""The least spread that counts, in that of the value that varies most: what hardly ever varies is not blown up."""
+
 _MEMBERS = 1024
 """How many training outputs have a chain of their own that is kept."""
 
@@ -71,9 +74,20 @@ class _Boltzmann(Inverter, Generic[Machine]):
     def _units(self, inputs: Tensor) -> Units:
         space = self.network.space
         if self._kind == "gaussian":
-            return Units.fit(inputs, space)
+            return self._standard(inputs)
         low, width = (values.flatten().to(inputs) for values in (space.low, space.high - space.low))
         return Units(low, torch.where(width > 0, width, 1.0), space.shape)
+
+    def _standard(self, inputs: Tensor) -> Units:
+        """Return the scale of inputs that have real units; without bounds each value has its own.
+
+        A machine learns all at one rate: the steps of a value that is large beside the others would lead it astray.
+        """
+        units, flat = Units.fit(inputs, self.network.space), inputs.flatten(1)
+        if bool((self.network.space.high - self.network.space.low).isfinite().all()):
+            return units
+        spread = flat.std(0)
+        return Units(units.centre, spread.clamp(min=_NARROW * float(spread.max())), units.shape)
 
     def _values(self, outputs: Tensor, conditions: Conditions) -> Tensor:
         """Return outputs as their units have them, ``(rows, size)``: probabilities as they are, values scaled."""
