@@ -1,13 +1,14 @@
 """Print what Boltzmann machines reach: likelihoods, temperatures, speed, and draws for classes."""
 
 import argparse
+import copy
 import itertools
 import math
 import time
 
 import torch
 
-from genrev import DBNInverter, Judge, Network, NewtonInverter, Refined
+from genrev import CVAEInverter, DBNInverter, Judge, Network, NewtonInverter, RBMInverter, Refined, compare
 from genrev.benchmarks.stripes import bars_and_stripes, best_log_likelihood
 from genrev.boltzmann.chains import Tempered
 from genrev.boltzmann.learning import Lesson, learn, pseudo_likelihood
@@ -149,15 +150,16 @@ def classes(args: argparse.Namespace, splits: Splits, network: Network, inverter
     real = spread(splits.targets.inputs[:2000], splits.targets.labels[:2000])
     labels = torch.arange(10).repeat_interleave(args.samples)
     for guidance, match in ((1.0, 0.0), (2.0, 0.0), (1.0, 5.0), (1.5, 5.0)):
-        inverter.guidance, inverter.match = guidance, match
+        tilted = copy.copy(inverter)
+        tilted.guidance, tilted.match = guidance, match
         for name, target in targets_of_classes().items():
             began = time.perf_counter()
-            x = inverter.reconstruct(target, samples=args.samples, seed=args.seed).x.flatten(0, 1)
+            x = tilted.reconstruct(target, samples=args.samples, seed=args.seed).x.flatten(0, 1)
             spent = time.perf_counter() - began
             agreed = float((judge.labels(x) == labels).double().mean())
             varied = spread(x, labels) / real
             print(
-                f"  {name:14s} guidance {guidance}, match {match}, {inverter.gibbs} steps: judge {agreed:.3f}, "
+                f"  {name:14s} guidance {guidance}, match {match}, {tilted.gibbs} steps: judge {agreed:.3f}, "
                 f"diversity {varied:.2f} of real ({real:.1f} bits); {spent:.1f} s",
                 flush=True,
             )
@@ -209,18 +211,30 @@ def classification(args: argparse.Namespace) -> None:
 
 
 def digits(args: argparse.Namespace) -> None:
-    """A deep belief network on digits, asked for classes and for held-out outputs."""
-    splits = load_splits("digits", seed=0)
+    """Boltzmann machines on digits beside a variational autoencoder: asked for classes, and for held-out outputs."""
+    splits = load_splits("digits", seed=args.split)
     with quiet():
         network = STANDARD["digits"].train(splits.train)
-    inverter = DBNInverter(network, epochs=400, batch_size=20).fit(splits.train.inputs, seed=args.seed)
-    print(f"digits, dbn {inverter.hidden}, learned in {inverter.fit_seconds:.0f} s (bar: judge 0.93)")
-    classes(args, splits, network, inverter)
-    held: Dataset = splits.targets
-    inverter.guidance, inverter.match = 2.0, 0.0
-    refined = Refined(inverter, NewtonInverter(network))
-    found = refined.reconstruct(network.evaluate(held.inputs), samples=4, seed=args.seed)
-    print(f"  dbn+newton on {len(held)} held-out outputs: met {float(found.converged.double().mean()):.3f} (bar 0.98)")
+    dbn = DBNInverter(network)
+    learners = {"rbm": RBMInverter(network), "dbn": dbn, "cvae": CVAEInverter(network)}
+    for one in learners.values():
+        one.fit(splits.train.inputs, seed=args.seed)
+    print(f"digits, split {args.split}, dbn {dbn.hidden}, {dbn.steps} steps a layer (bar: judge 0.93)")
+    classes(args, splits, network, dbn)
+    refined = {f"{name}+newton": Refined(one, NewtonInverter(network)) for name, one in learners.items()}
+    judge = Judge.fit(splits.judge.inputs, splits.judge.labels)
+    found = compare(
+        network,
+        learners | refined,
+        splits.targets.inputs,
+        reference=splits.reference.inputs,
+        training=splits.train.inputs,
+        judge=judge,
+        samples=4,
+        seed=args.seed,
+    )
+    print(f"  the outputs of {len(splits.targets)} held-out digits (bar: dbn+newton met 98 %)")
+    print(found.table())
 
 
 PARTS = {
@@ -252,6 +266,7 @@ def main() -> None:
     options.add_argument("--held", action="store_true", help="classify a tenth of the training images, and no others")
     options.add_argument("--samples", type=int, default=50, help="for each class")
     options.add_argument("--temperatures", type=int, default=5000, help="of importance sampling")
+    options.add_argument("--split", type=int, default=3, help="of digits")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     if args.data is None and set(FILES) & set(args.part):
