@@ -125,7 +125,7 @@ def test_a_few_layers_of_one_s_own_end_in_a_softmax_unless_told_otherwise(capsys
 def test_every_method_that_learns_is_trained_and_saved(network, capsys):
     for method, kind in INVERTERS.items():
         if kind.traits.learns:
-            short = {"retrieval": [], "rbm": ["--set", "epochs=2"], "dbn": ["--set", "epochs=2"]}
+            short = {"retrieval": [], "rbm": ["--set", "steps=2"], "dbn": ["--set", "steps=2"]}
             steps = short.get(method, ["--set", "steps=3"])
             line = ["train", method, "--network", "net.safetensors", "--data", "npz:own.npz", *steps]
             assert "median residual" in ran(capsys, *line, "--out", f"{method}.safetensors")

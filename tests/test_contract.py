@@ -22,8 +22,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 60},
     "decoder": {"steps": 30, "hidden": 16},
     "cvae": {"steps": 30, "hidden": 16, "latent": 4},
-    "rbm": {"epochs": 5, "hidden": 6, "gibbs": 5},
-    "dbn": {"epochs": 5, "hidden": (5, 6), "gibbs": 5},
+    "rbm": {"steps": 5, "hidden": 6, "gibbs": 5},
+    "dbn": {"steps": 5, "hidden": (12, 6), "gibbs": 5},
 }
 """Keywords that keep a method quick; what is promised does not depend on them."""
 

@@ -34,6 +34,9 @@ VISIBLE = ("auto", "bernoulli", "gaussian")
 _NARROW = 1e-6
 """The least spread that counts, in that of the value that varies most: what hardly ever varies is not blown up."""
 
+_MATCH = 5.0
+"""How strongly probabilities are matched, if nobody says otherwise."""
+
 _MEMBERS = 1024
 """How many training outputs have a chain of their own that is kept."""
 
@@ -49,10 +52,11 @@ class _Boltzmann(Inverter, Generic[Machine]):
 
     _learned: Learned[Machine]
 
-    def _check(self, visible: str, rule: str, gibbs: int, guidance: float, match: float) -> None:
+    def _check(self, visible: str, rule: str, gibbs: int, guidance: float, match: float | str) -> None:
         self.visible, self.rule = one_of("visible", visible, VISIBLE), one_of("rule", rule, CHAINS)
         self.gibbs = whole("gibbs", gibbs, least=0)
-        self.guidance, self.match = real("guidance", guidance), real("match", match)
+        self.guidance = real("guidance", guidance)
+        self.match = match if isinstance(match, str) and match == "auto" else real("match", match)
         space = self.network.space
         bounded = bool((space.low.isfinite() & space.high.isfinite()).all())
         if visible == "bernoulli" and not bounded:
@@ -62,9 +66,20 @@ class _Boltzmann(Inverter, Generic[Machine]):
             )
         self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
 
-    def _take(self, lesson: Lesson) -> None:
-        self._lesson, self.epochs, self.batch_size = lesson, lesson.epochs, lesson.batch_size
-        self.rate, self.weight_decay = lesson.rate, lesson.weight_decay
+    def _course(self, steps: int, batch_size: int, rate: float, weight_decay: float) -> None:
+        self.rate, self.weight_decay = rate, weight_decay
+        self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
+        self._lesson(1)
+
+    def _lesson(self, n: int) -> Lesson:
+        """Return how a machine learns from so many inputs."""
+        return Lesson(
+            self.rule,
+            epochs=math.ceil(self.steps / math.ceil(n / self.batch_size)),
+            batch_size=self.batch_size,
+            rate=self.rate,
+            weight_decay=self.weight_decay,
+        )
 
     @property
     def outputs_seen(self) -> Tensor | None:
@@ -130,12 +145,14 @@ class _Boltzmann(Inverter, Generic[Machine]):
         known = None if problem.known is None else learned.units.of(problem.known)
         chain = self._chain(learned.model, clamp, known)
         state = chain.begin(learned.kept["states"][like])
-        if not self.match:
+        # A tolerance is far narrower than what a chain can aim at: values are not matched unless somebody asks for it.
+        match = self.match if isinstance(self.match, float) else 0.0 if network.outputs == "values" else _MATCH
+        if not match:
             return Proposal(learned.units.inputs(chain.run(state, self.gibbs)[0]))
 
         def cost(x: Tensor) -> Tensor:
             inputs = network.space.project(learned.units.inputs(x))
-            return self.match * self._mismatch(network.evaluate(inputs), problem)
+            return match * self._mismatch(network.evaluate(inputs), problem)
 
         x, accepted = chain.run(state, self.gibbs, cost)
         return Proposal(learned.units.inputs(x), {"accepted": accepted})
@@ -209,7 +226,7 @@ class RBMInverter(_Boltzmann[RBM]):
 
     It learns from inputs and what the network says of them; labels are not used. What is free in a target is drawn with
     the rest, and known input values are clamped too. A clamp is not a match: the machine has its own view of what the
-    network says, so follow it with newton where the output must be met, or tilt the chain with ``match``.
+    network says. So the chain is tilted with ``match``; follow it with newton where the output must be met.
 
     Args:
         network: the network to invert.
@@ -218,13 +235,14 @@ class RBMInverter(_Boltzmann[RBM]):
         visible: kind of the units of the inputs: "bernoulli", for pixels in a box; "gaussian"; or "auto": Bernoulli
             where all values have the same finite bounds.
         rule: how it learns: "pcd", "cd" or "pt".
-        epochs: passes over the training inputs.
+        steps: how many updates it learns by.
         batch_size: inputs an update.
         rate: learning rate of the first update.
         weight_decay: of the weights.
         gibbs: steps of the chain for each input that is drawn.
         guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
-        match: how strongly a step is refused that leads the network's output away from the target; 0 for not at all.
+        match: how strongly a step is refused that leads the network's output away from the target: by nats of
+            probabilities, by squared tolerances of values; 0 for not at all; "auto": 5 for probabilities, 0 for values.
 
     Reference:
         Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Larochelle and Bengio, 2008,
@@ -233,7 +251,7 @@ class RBMInverter(_Boltzmann[RBM]):
     Example:
         >>> from genrev import InputSpace
         >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
-        >>> RBMInverter(network, epochs=2).fit(torch.randn(32, 3)).reconstruct([[0.5]], samples=4, seed=0).x.shape
+        >>> RBMInverter(network, steps=2).fit(torch.randn(32, 3)).reconstruct([[0.5]], samples=4, seed=0).x.shape
         torch.Size([1, 4, 3])
     """
 
@@ -251,23 +269,23 @@ class RBMInverter(_Boltzmann[RBM]):
         hidden: int = 256,
         visible: str = "auto",
         rule: str = "pcd",
-        epochs: int = 100,
+        steps: int = 10_000,
         batch_size: int = 50,
         rate: float = 0.05,
         weight_decay: float = 1e-4,
         gibbs: int = 100,
         guidance: float = 1.0,
-        match: float = 0.0,
+        match: float | str = "auto",
     ) -> None:
         super().__init__(network, tolerance=tolerance)
         self._check(visible, rule, gibbs, guidance, match)
         self.hidden = whole("hidden", hidden)
-        self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
+        self._course(steps, batch_size, rate, weight_decay)
 
     def _learn(self, v: Tensor, y: Tensor, seed: int) -> RBM:
         with seeded(seed, v.device):
             rbm = RBM(self._groups(), self.hidden).to(v)
-        learn(rbm, torch.cat([v, y], 1), self._lesson, seed=seed, label="rbm")
+        learn(rbm, torch.cat([v, y], 1), self._lesson(len(v)), seed=seed, label="rbm")
         return rbm
 
     def _groups(self) -> list[tuple[str, int]]:
@@ -305,13 +323,14 @@ class DBNInverter(_Boltzmann[DBN]):
         visible: kind of the units of the inputs: "bernoulli", for pixels in a box; "gaussian"; or "auto": Bernoulli
             where all values have the same finite bounds.
         rule: how it learns: "pcd", "cd" or "pt".
-        epochs: passes over the training inputs for each layer.
+        steps: how many updates each layer learns by.
         batch_size: inputs an update.
         rate: learning rate of the first update.
         weight_decay: of the weights.
         gibbs: steps of the chain for each input that is drawn.
         guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
-        match: how strongly a step is refused that leads the network's output away from the target; 0 for not at all.
+        match: how strongly a step is refused that leads the network's output away from the target: by nats of
+            probabilities, by squared tolerances of values; 0 for not at all; "auto": 5 for probabilities, 0 for values.
 
     Reference:
         Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets".
@@ -319,7 +338,7 @@ class DBNInverter(_Boltzmann[DBN]):
     Example:
         >>> from genrev import InputSpace
         >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
-        >>> inverter = DBNInverter(network, hidden=(8, 8), epochs=2).fit(torch.randn(32, 3))
+        >>> inverter = DBNInverter(network, hidden=(8, 8), steps=2).fit(torch.randn(32, 3))
         >>> inverter.reconstruct([[0.5]], samples=4, seed=0).x.shape
         torch.Size([1, 4, 3])
     """
@@ -338,23 +357,23 @@ class DBNInverter(_Boltzmann[DBN]):
         hidden: Sequence[int] = (100, 200),
         visible: str = "auto",
         rule: str = "pcd",
-        epochs: int = 100,
+        steps: int = 10_000,
         batch_size: int = 50,
         rate: float = 0.05,
         weight_decay: float = 1e-4,
         gibbs: int = 100,
-        guidance: float = 2.0,
-        match: float = 0.0,
+        guidance: float = 1.0,
+        match: float | str = "auto",
     ) -> None:
         super().__init__(network, tolerance=tolerance)
         self._check(visible, rule, gibbs, guidance, match)
         self.hidden = check_widths(hidden)
-        self._take(Lesson(rule, epochs=epochs, batch_size=batch_size, rate=rate, weight_decay=weight_decay))
+        self._course(steps, batch_size, rate, weight_decay)
 
     def _learn(self, v: Tensor, y: Tensor, seed: int) -> DBN:
         groups = output_groups(self.network)
         dbn, _ = learn_stack(
-            v, self.hidden, kind=self._kind, outputs=groups, y=y, lesson=self._lesson, seed=seed, label="dbn"
+            v, self.hidden, kind=self._kind, outputs=groups, y=y, lesson=self._lesson(len(v)), seed=seed, label="dbn"
         )
         return dbn
 

@@ -23,8 +23,8 @@ from genrev.noise import Noise, target_keys
 
 NAN = math.nan
 QUICK: dict[Any, dict[str, Any]] = {
-    RBMInverter: {"hidden": 8, "epochs": 10, "gibbs": 5},
-    DBNInverter: {"hidden": (8, 8), "epochs": 10, "gibbs": 5},
+    RBMInverter: {"hidden": 8, "steps": 40, "gibbs": 5, "match": 0.0},
+    DBNInverter: {"hidden": (8, 8), "steps": 40, "gibbs": 5, "match": 0.0},
 }
 
 slow = pytest.mark.slow
@@ -57,7 +57,7 @@ def _quickly_settled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def taught(kind: type[Inverter], outputs: str, visible: str) -> Inverter:
-    keywords = {"epochs": 40, "batch_size": 20, "rate": 0.05 if visible == "gaussian" else 0.2, "visible": visible}
+    keywords = {"steps": 400, "batch_size": 20, "rate": 0.05 if visible == "gaussian" else 0.2, "visible": visible}
     return kind(side_network(outputs), **QUICK[kind] | keywords).fit(sides(), seed=1)  # type: ignore[call-arg]
 
 
@@ -246,7 +246,7 @@ def test_where_all_is_known_nothing_is_drawn(kind: type[Inverter]) -> None:
 def test_a_file_gives_the_same_draws_to_the_bit_and_begins_where_the_first_did(
     kind: type[Inverter], dtype: torch.dtype, tmp_path: Any
 ) -> None:
-    inverter = kind(side_network(dtype=dtype), match=0.5, **QUICK[kind])  # type: ignore[call-arg]
+    inverter = kind(side_network(dtype=dtype), **QUICK[kind] | {"match": 0.5})  # type: ignore[call-arg]
     inverter.fit(sides().to(dtype), seed=1)
     genrev.save(inverter, tmp_path / "inverter.safetensors")
     again = genrev.load(tmp_path / "inverter.safetensors", network=inverter.network)
@@ -289,7 +289,7 @@ def test_codes_of_any_layer_and_shape_are_conditions(kind: type[Inverter], name:
     torch.manual_seed(2)
     network = Network(ConvNet((1, 4, 4), (2, 3)).double(), space=InputSpace((1, 4, 4), 0.0, 1.0)).until(name)
     x = sides(100, 16).reshape(-1, 1, 4, 4)
-    inverter = kind(network, **QUICK[kind] | {"epochs": 30, "batch_size": 10, "gibbs": 20})  # type: ignore[call-arg]
+    inverter = kind(network, **QUICK[kind] | {"steps": 300, "batch_size": 10, "gibbs": 20})  # type: ignore[call-arg]
     inverter.fit(x, seed=1)
     # The mean codes of either side, half of each left free.
     left = x[:, 0, :2].mean((1, 2)) > 0.5
@@ -306,7 +306,7 @@ def test_dead_units_of_a_code_do_not_spoil_the_rest(kind: type[Inverter]) -> Non
     module = nn.Sequential(nn.Linear(8, 5), nn.ReLU()).double()
     nn.init.constant_(module[0].bias[:2], -100.0)
     network = Network(module, space=InputSpace((8,), 0.0, 1.0))
-    inverter = kind(network, **QUICK[kind] | {"rate": 0.5, "epochs": 60}).fit(sides(), seed=0)  # type: ignore[call-arg]
+    inverter = kind(network, **QUICK[kind] | {"rate": 0.5, "steps": 240}).fit(sides(), seed=0)  # type: ignore[call-arg]
     found = inverter.reconstruct(network.evaluate(sides(3, seed=1)), samples=2, seed=0)
     assert bool(found.residual.isfinite().all())
     assert float(found.residual.median()) < 3
@@ -325,7 +325,7 @@ def test_real_inputs_without_bounds_follow_the_target(kind: type[Inverter]) -> N
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[0.0, 0.002, 0.0]]))
         module.bias.fill_(4.0)
-    keywords = QUICK[kind] | {"epochs": 40, "batch_size": 20, "gibbs": 20}
+    keywords = QUICK[kind] | {"steps": 400, "batch_size": 20, "gibbs": 20}
     inverter = kind(Network(module, space=InputSpace((3,))), **keywords).fit(x, seed=0)  # type: ignore[call-arg]
     found = inverter.reconstruct([[-1.0], [1.0]], samples=100, seed=0).x.mean(1)
     expected = torch.tensor([[9.0, -2500.0, -0.02], [11.0, -1500.0, 0.02]])
@@ -339,7 +339,7 @@ def test_one_value_beside_which_all_others_are_small_is_learned_with_them(kind: 
     x[:, 3] *= 1000
     network = Network(nn.Linear(20, 2).double(), space=InputSpace((20,)))
     found = (
-        kind(network, **QUICK[kind] | {"epochs": 60})
+        kind(network, **QUICK[kind] | {"steps": 240})
         .fit(x, seed=0)
         .reconstruct(  # type: ignore[call-arg]
             network.evaluate(x[:3]), samples=20, seed=0
@@ -362,7 +362,7 @@ def test_few_inputs_constant_pixels_and_hardly_any_difference_are_survived(
     same[0, 0] = 0.6
     two = torch.stack([constant[0], 1 - constant[0]])
     for x in (two, constant, same):
-        inverter = kind(side_network(), rule=rule, visible=visible, match=0.5, **QUICK[kind] | {"epochs": 4})  # type: ignore[call-arg]
+        inverter = kind(side_network(), rule=rule, visible=visible, **QUICK[kind] | {"match": 0.5} | {"steps": 4})  # type: ignore[call-arg]
         found = inverter.fit(x, seed=0).reconstruct([[0.9, 0.1], [0.3, NAN]], samples=3, seed=0)
         assert bool(found.residual.isfinite().all())
     moved = found.x[..., 1:]
@@ -374,7 +374,7 @@ def test_few_inputs_constant_pixels_and_hardly_any_difference_are_survived(
 def test_constant_pixels_come_back_as_they_were(kind: type[Inverter]) -> None:
     x = sides()
     x[:, 0], x[:, 7] = 1.0, 0.0
-    inverter = kind(side_network(), **QUICK[kind] | {"epochs": 30}).fit(x, seed=0)  # type: ignore[call-arg]
+    inverter = kind(side_network(), **QUICK[kind] | {"steps": 120}).fit(x, seed=0)  # type: ignore[call-arg]
     found = inverter.reconstruct([[0.9, 0.1]], samples=50, seed=0)
     assert float(found.x[..., 0].mean()) > 0.9
     assert float(found.x[..., 7].mean()) < 0.1
@@ -403,7 +403,7 @@ def test_outputs_of_exactly_zero_and_one_are_learned_and_asked(kind: type[Invert
     network = side_network(outputs, sharp=1e4)
     x = sides(noise=0.0)
     assert set(network.evaluate(x).unique().tolist()) == {0.0, 1.0}
-    inverter = kind(network, match=0.5, **QUICK[kind] | {"gibbs": 30, "epochs": 40}).fit(x, seed=0)  # type: ignore[call-arg]
+    inverter = kind(network, **QUICK[kind] | {"match": 0.5} | {"gibbs": 30, "steps": 160}).fit(x, seed=0)  # type: ignore[call-arg]
     found = inverter.reconstruct(
         [[1.0, 0.0], [0.0, 1.0]] if outputs == "softmax" else [[1.0], [0.0]], samples=50, seed=0
     )
@@ -438,7 +438,7 @@ def test_a_training_that_fails_leaves_what_was_learned(monkeypatch: pytest.Monke
         wild.fit(sides(), seed=0)
     assert_one_sentence(str(caught.value))
     assert not wild.fitted
-    inverter._take(wild._lesson)
+    inverter.rate = wild.rate
     with pytest.raises(GenrevError, match="lower the rate"):
         inverter.fit(sides(), seed=1)
     assert torch.equal(inverter.reconstruct([[0.5, NAN]], seed=0).x, before)
@@ -447,10 +447,11 @@ def test_a_training_that_fails_leaves_what_was_learned(monkeypatch: pytest.Monke
 # What is refused
 
 BOTH = [
-    {"visible": "xx"}, {"visible": None}, {"rule": "xx"}, {"rule": None}, {"rule": ["pcd"]}, {"epochs": 0},
-    {"epochs": 2.5}, {"batch_size": 0}, {"batch_size": None}, {"rate": 0}, {"rate": -1}, {"rate": NAN}, {"rate": "x"},
+    {"visible": "xx"}, {"visible": None}, {"rule": "xx"}, {"rule": None}, {"rule": ["pcd"]}, {"steps": 0},
+    {"steps": 2.5}, {"batch_size": 0}, {"batch_size": None}, {"rate": 0}, {"rate": -1}, {"rate": NAN}, {"rate": "x"},
     {"weight_decay": -1e-9}, {"weight_decay": math.inf}, {"gibbs": -1}, {"gibbs": 1.5}, {"gibbs": True},
     {"guidance": -1}, {"guidance": math.inf}, {"guidance": None}, {"match": math.inf}, {"match": -1}, {"match": NAN},
+    {"match": "x"},
     {"hidden": None}, {"hidden": 0}, {"hidden": 2.5}, {"hidden": "many"}, {"hidden": True}, {"hidden": []},
     {"hidden": {3: 4, 5: 6}}, {"tolerance": 0}, {"tolerance": NAN},
 ]  # fmt: skip

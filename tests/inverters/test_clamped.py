@@ -221,5 +221,5 @@ def test_values_at_the_ends_of_any_range_are_learned() -> None:
     space = InputSpace((6,), 0.1, 0.7)
     network = Network(torch.nn.Linear(6, 2), space=space)
     inputs = torch.cat([torch.full((5, 6), 0.7), torch.full((5, 6), 0.1), space.project(torch.rand(5, 6))])
-    found = RBMInverter(network, epochs=2, hidden=3, gibbs=2).fit(inputs, seed=0).reconstruct([[0.1, 0.2]], seed=0)
+    found = RBMInverter(network, steps=2, hidden=3, gibbs=2).fit(inputs, seed=0).reconstruct([[0.1, 0.2]], seed=0)
     assert bool(space.contains(found.x.flatten(0, 1)).all())
