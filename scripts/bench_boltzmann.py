@@ -5,6 +5,7 @@ import copy
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import torch
 
@@ -201,11 +202,14 @@ def classification(args: argparse.Namespace) -> None:
     # Many small steps: an update of twenty images costs a fifth of one of a hundred, and goes nearly as far.
     lesson = Lesson(epochs=args.epochs or 20, rate=args.rate / 2, batch_size=20, chains=20)
     hidden = args.hidden or [500, 500, 2000]
-    network, _ = learn_stack(v, hidden, outputs=[("one-hot", 10)], y=y, lesson=lesson, seed=args.seed)
+    top = replace(lesson, discriminative=args.discriminative)
+    network, _ = learn_stack(v, hidden, outputs=[("one-hot", 10)], y=y, lesson=lesson, top=top, seed=args.seed)
     print(f"MNIST and labels, dbn {hidden}, {lesson.epochs} epochs of {len(v)} a layer (bar: 2.0 % within an hour)")
     report("greedy")
     for gibbs, rate in ((3, 0.02), (6, 0.01), (10, 0.005)):
-        fine = UpDown(epochs=args.updown // 3, rate=rate, gibbs=gibbs, batch_size=20)
+        fine = UpDown(
+            epochs=args.updown // 3, rate=rate, gibbs=gibbs, batch_size=20, discriminative=args.discriminative
+        )
         fine_tune(network, v, y, fine, seed=args.seed + gibbs)
         report(f"up-down, {fine.epochs} epochs of {gibbs} steps at rate {rate}")
 
@@ -263,6 +267,7 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=0.1, help="of likelihood, dbn and classification")
     options.add_argument("--hidden", type=int, nargs="+", help="of dbn and classification (500 500 1000; 500 500 2000)")
     options.add_argument("--updown", type=int, default=18, help="epochs of up-down learning before classification")
+    options.add_argument("--discriminative", type=float, default=1.0, help="weight of log p(label) on top")
     options.add_argument("--held", action="store_true", help="classify a tenth of the training images, and no others")
     options.add_argument("--samples", type=int, default=50, help="for each class")
     options.add_argument("--temperatures", type=int, default=5000, help="of importance sampling")

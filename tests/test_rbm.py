@@ -81,6 +81,19 @@ def test_classes_have_their_law_given_the_other_units() -> None:
     torch.testing.assert_close(rbm.log_classes(binary(3)).exp(), joint / joint.sum(1, keepdim=True))
 
 
+@pytest.mark.parametrize("first", ["bernoulli", "gaussian"])
+def test_slopes_of_classes_given_the_other_units_are_those_of_autograd(first: str) -> None:
+    rbm = machine(((first, 3), ("bernoulli", 2), ("one-hot", 4)), 5)
+    generator = torch.Generator().manual_seed(1)
+    rest, weight = (torch.rand(size, generator=generator).double() for size in ((7, 5), (7,)))
+    y = torch.rand(7, 4, generator=generator).double().softmax(1)
+    (weight * (y * rbm.log_classes(rest)).sum(1)).sum().backward()
+    found = rbm.class_slopes(torch.cat([rest, y], 1), weight)
+    for name, values in rbm.named_parameters():
+        wanted = torch.zeros_like(values) if values.grad is None else values.grad
+        torch.testing.assert_close(found.get(name, torch.zeros_like(values)), wanted)
+
+
 def test_one_gibbs_step_leaves_the_law_as_it_is() -> None:
     rbm = machine((("bernoulli", 4),), 3)
     joint = law(rbm)

@@ -44,6 +44,8 @@ class Lesson:
         weight_decay: of the weights alone, in each update times the rate.
         sparsity: the share of the time that a hidden unit should be on, or None for no such wish.
         sparsity_weight: how strong that wish is.
+        discriminative: weight of log p(classes given all else) beside the log-likelihood, where the last group are
+            classes: above 0 the machine is a better classifier, and a slightly worse model of the data.
         sampled: whether data of Bernoulli and one-hot units are probabilities, drawn from anew in each update.
 
     Raises:
@@ -65,6 +67,7 @@ class Lesson:
     weight_decay: float = 1e-4
     sparsity: float | None = None
     sparsity_weight: float = 0.1
+    discriminative: float = 0.0
     sampled: bool = True
 
     def __post_init__(self) -> None:
@@ -76,6 +79,7 @@ class Lesson:
         of_type("sampled", self.sampled, bool)
         real("weight_decay", self.weight_decay)
         real("sparsity_weight", self.sparsity_weight)
+        real("discriminative", self.discriminative)
         if not 0 <= real("momentum", self.momentum) < 1:
             raise ArgumentError(f"expected momentum in [0, 1), got {self.momentum}; 0.5 is usual")
         if self.sparsity is not None and not 0 < real("sparsity", self.sparsity) < 1:
@@ -126,7 +130,8 @@ def learn(
         GenrevError: the weights are not finite any more.
 
     Reference:
-        Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Tieleman, 2008, "Training
+        Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Larochelle and Bengio, 2008,
+        "Classification using discriminative restricted Boltzmann machines"; Tieleman, 2008, "Training
         restricted Boltzmann machines using approximations to the likelihood gradient"; Desjardins et al., 2010,
         "Tempered Markov chain Monte Carlo for training of restricted Boltzmann machines"; Melchior, Fischer and
         Wiskott, 2016, "How to center deep Boltzmann machines".
@@ -151,6 +156,19 @@ def learn(
         plan = {"lesson": repr(lesson), "validation": float(validation), "seed": int(seed)}
         course.follow(lambda: {**plan, "data": digest({"v": v}), "first weights": digest(rbm.state_dict())}, label)
     return Diary(**course.diary)
+
+
+def add_class_slopes(rbm: RBM, slopes: dict[str, Tensor], data: Tensor, weight: float) -> None:
+    """Add to a learning rule's slopes those of the mean log p(classes given all else) of examples.
+
+    Args:
+        rbm: whose last group are classes.
+        slopes: by the parameters' names; changed.
+        data: ``(rows, visible)``.
+        weight: how much the others' weigh.
+    """
+    for name, values in rbm.class_slopes(data, data.new_full((len(data),), weight / len(data))).items():
+        slopes[name] += values
 
 
 class _Course(Course):
@@ -183,6 +201,8 @@ class _Course(Course):
         usual = hidden[: len(data)].mean(0)
         if lesson.sparsity is not None:
             slopes["hidden.bias"] += lesson.sparsity_weight * (lesson.sparsity - usual)
+        if lesson.discriminative:
+            add_class_slopes(rbm, slopes, data, lesson.discriminative)
         for name, values in rbm.named_parameters():
             velocity = self._velocity[name].mul_(lesson.momentum).add_(slopes[name], alpha=rate)
             if name == "weight":

@@ -12,6 +12,7 @@ from torch import Tensor
 from genrev.boltzmann.chains import Draws
 from genrev.boltzmann.course import Course
 from genrev.boltzmann.given import check_outputs, check_values
+from genrev.boltzmann.learning import add_class_slopes
 from genrev.checks import check_seed, of_type, real, whole
 from genrev.digest import digest
 from genrev.errors import GenrevError
@@ -29,6 +30,7 @@ class UpDown:
         rate: learning rate of the first update; falls to zero in a straight line.
         gibbs: steps of the machine on top between the way up and the way down.
         weight_decay: of the weights, in each update times the rate.
+        discriminative: of the machine on top, as in `genrev.boltzmann.learning.Lesson`.
 
     Raises:
         ArgumentError: a value is out of range.
@@ -43,12 +45,14 @@ class UpDown:
     rate: float = 0.01
     gibbs: int = 3
     weight_decay: float = 1e-4
+    discriminative: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "gibbs"):
             whole(name, getattr(self, name))
         real("rate", self.rate, above=True)
         real("weight_decay", self.weight_decay)
+        real("discriminative", self.discriminative)
 
 
 def fine_tune(
@@ -152,6 +156,8 @@ class _Course(Course):
         weight = both.new_full((2 * count,), 1 / count)
         weight[count:] *= -1
         slopes = top.slopes(both, top.hidden_mean(both), weight)
+        if self._lesson.discriminative:
+            add_class_slopes(top, slopes, awake, self._lesson.discriminative)
         for name, values in top.named_parameters():
             if name == "weight":
                 values.mul_(decay)

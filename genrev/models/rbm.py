@@ -118,16 +118,47 @@ class RBM(nn.Module):
         Reference:
             Larochelle and Bengio, 2008, "Classification using discriminative restricted Boltzmann machines".
         """
+        return self._class_scores(*self._class_fields(v)).log_softmax(1)
+
+    def class_slopes(self, v: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Return the slopes of the weighted sum of log p(last group given the others), by the parameters' names.
+
+        Args:
+            v: ``(rows, visible)``; the last group one-hot, or probabilities, over which the mean is taken.
+            weight: ``(rows,)``.
+
+        Raises:
+            ArgumentError: the last group is of another kind.
+
+        Reference:
+            Larochelle and Bengio, 2008, "Classification using discriminative restricted Boltzmann machines".
+        """
+        size = self.groups[-1].size
+        rest, y = v[:, :-size], v[:, -size:]
+        field, rows = self._class_fields(rest)
+        gap = (y - self._class_scores(field, rows).softmax(1)) * weight[:, None]
+        pull = gap[..., None] * (self.hidden.mean(field[:, None] + rows) - self.hidden.offset)
+        above = pull.sum(1)
+        blank = torch.cat([rest, torch.zeros_like(y)], 1) - self._offset
+        slope = blank.T @ above
+        slope[-size:] += pull.sum(0)
+        return {"weight": slope, "hidden.bias": above.sum(0), f"visible.{len(self.groups) - 1}.bias": gap.sum(0)}
+
+    def _class_fields(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fields on the hidden units without a class, ``(rows, hidden)``, and what each class adds."""
         classes = self.groups[-1]
         if not isinstance(classes, OneHotUnits):
             raise ArgumentError(
                 f"expected one-hot units as the last group, got {classes.kind} ones; learn with classes"
             )
         blank = torch.cat([v, v.new_zeros(len(v), classes.size)], 1)
-        field = self.hidden_field(blank)
-        rows = self.weight[self.size - classes.size :]
+        return self.hidden_field(blank), self.weight[self.size - classes.size :]
+
+    def _class_scores(self, field: Tensor, rows: Tensor) -> Tensor:
+        """Return log p(class, v) of each class but for a constant, ``(rows, classes)``."""
+        # One class at a time: all at once would take as many times the room.
         parts = [self.hidden.log_partition(field + row) for row in rows]
-        return (torch.stack(parts, 1) + classes.bias).log_softmax(1)
+        return torch.stack(parts, 1) + self.groups[-1].bias
 
     def hidden_field(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         """Return the field on the hidden units, ``(rows, hidden)``: the log-odds of each being 1.
