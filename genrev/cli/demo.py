@@ -1,4 +1,4 @@
-"""genrev demo: the question that genrev answers, on two networks trained on the spot."""
+"""genrev demo: the question that genrev answers, on two networks, trained on the spot or shipped."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from genrev.files import output_folder, write_bytes
 
 if TYPE_CHECKING:
     from genrev.comparison import Comparison
+    from genrev.inverter import Inverter
+    from genrev.network import Network
 
 ASKED: dict[str, list[list[float]]] = {
     "xo": [[0.99, 0.01], [0.01, 0.99]],
@@ -24,18 +26,25 @@ ASKED: dict[str, list[list[float]]] = {
 """What each network is asked for by hand: a sure X and a sure O; each digit with p = 0.99, the rest free."""
 
 
+SHIPPED = {"digits": ("digits", {"dbn": "digits-dbn"})}
+"""For a kind of data, the files of a network and of slow learners that invert it, by method: they are not trained."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Demo(Shown):
     """Show what genrev does: train an X/O network and a digits network, and ask every method for their inputs.
 
-    It takes a few minutes on two cores.
+    It takes a few minutes on two cores. With seed 0 the digits network, and a deep belief network that inverts it, are
+    those that ship, where their folder is at hand.
 
     Args:
         out: folder to write the reports, the networks and a picture to; it is made if its parent is there.
+        checkpoints: folder of what ships.
         seed: decides all that is random.
     """
 
     out: Folder = "demo"
+    checkpoints: Folder = "checkpoints"
     seed: Whole = 0
 
     def run(self) -> None:
@@ -45,7 +54,7 @@ class Demo(Shown):
             FileError: the folder can't be made or written to.
         """
         check_seed(self.seed)
-        run_demo(self.out, seed=self.seed)
+        run_demo(self.out, seed=self.seed, checkpoints=self.checkpoints)
 
 
 def run_demo(
@@ -57,6 +66,7 @@ def run_demo(
     targets: int = 200,
     samples: int = 4,
     keywords: Mapping[str, Mapping[str, Any]] | None = None,
+    checkpoints: str | None = None,
 ) -> dict[str, Comparison]:
     """Train, fit, ask, print and save: all that `genrev demo` does, in any size.
 
@@ -68,6 +78,8 @@ def run_demo(
         targets: how many held-out inputs of each kind, at most, whose outputs are asked for.
         samples: how many inputs for each target, at least 1.
         keywords: by method, what it is built with.
+        checkpoints: folder of what ships; where it is there, and seed and size are those that it was made with, it is
+            taken instead of trained. None to train all.
 
     Returns:
         The comparison for each kind of data.
@@ -84,7 +96,8 @@ def run_demo(
         stack.enter_context(output_folder(out))
         folders = {kind: stack.enter_context(output_folder(os.path.join(out, kind))) for kind in ASKED}
         found = {
-            kind: _one(kind, folder, seed, methods, n, targets, samples, keywords) for kind, folder in folders.items()
+            kind: _one(kind, folder, seed, methods, n, targets, samples, keywords, checkpoints)
+            for kind, folder in folders.items()
         }
         picture = os.path.join(out, "xo.png")
         write_bytes(picture, draw(found["xo"]))
@@ -110,6 +123,7 @@ def _one(
     targets: int,
     samples: int,
     keywords: Mapping[str, Mapping[str, Any]] | None,
+    checkpoints: str | None,
 ) -> Comparison:
     """Return the comparison for one kind of data, saved with its network."""
     from genrev.checkpoint import save
@@ -118,9 +132,15 @@ def _one(
 
     say(f"{kind}")
     splits = load_splits(kind, seed=seed, n=n)
-    network = train_standard(kind, splits, seed=seed)
+    given: dict[str, Inverter] = {}
+    shipped = None if seed or n is not None else _shipped(kind, checkpoints)
+    if shipped is None:
+        network = train_standard(kind, splits, seed=seed)
+    else:
+        network, given = shipped
+        methods = [*methods, *given, *(f"{name}+newton" for name in given)]
     judge = fit_judge(splits, seed=seed)
-    inverters = fit_methods(methods, network, splits.train.inputs, seed=seed, keywords=keywords)
+    inverters = fit_methods(methods, network, splits.train.inputs, seed=seed, keywords=keywords, given=given)
     inputs, command = splits.targets.inputs[:targets], f"genrev demo --seed {seed}"
     say(f"  asking {len(methods)} methods for {len(ASKED[kind])} typed outputs and {len(inputs)} of held-out inputs")
     comparison = compare(
@@ -140,3 +160,19 @@ def _one(
     about = {"command": command, **about_data(kind, seed, splits)}
     save(network, os.path.join(folder, "network.safetensors"), about=about)
     return comparison
+
+
+def _shipped(kind: str, folder: str | None) -> tuple[Network, dict[str, Inverter]] | None:
+    """Return the network of a kind of data and inverters of it that ship, or None where they are not at hand."""
+    from genrev.checkpoint import load
+
+    if folder is None or kind not in SHIPPED:
+        return None
+    name, others = SHIPPED[kind]
+    files = {key: os.path.join(folder, f"{stem}.safetensors") for key, stem in {"": name, **others}.items()}
+    if not all(os.path.isfile(file) for file in files.values()):
+        return None
+    network = load(files.pop(""))
+    given = {method: load(file) for method, file in files.items()}
+    say(f"  the network and {', '.join(given)} are those that ship, in {folder}")
+    return network, given
