@@ -40,6 +40,7 @@ def report(shape: tuple[int, ...] = (1, 3, 3), *, batch: int = 4, outputs: int =
         "notes": {"newton": "It moved <far>.", "a<u>&'c'": "It stayed."},
         "asked_notes": {},
         "histories": {},
+        "chains": {},
         "about": {
             "seed": 0,
             "judge": None,
