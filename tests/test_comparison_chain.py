@@ -18,7 +18,7 @@ from genrev import BestOf, Comparison, DBNInverter, InputSpace, Network, NewtonI
 from genrev.comparison.chain import courses, ladder
 from genrev.comparison.plain import plain
 from genrev.errors import ArgumentError, FileError
-from genrev.inverter import Inverter
+from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.report import shown
 from genrev.tensor_files import read_tensors, write_tensors
 
@@ -225,6 +225,36 @@ def test_any_targets_are_watched_saved_read_and_shown(case: str, tmp_path: Path)
     assert chain.x.shape[:2] == (min(4, len(comparison.targets)), len(chain.steps))
     for name in ("report.html", "report.md"):
         assert "The chain on its way" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+class Wandering(Inverter):
+    """A chain of a method of one's own, which gets lost after three steps."""
+
+    traits = Traits(summary="It wanders.", stochastic=True, steps="moves")
+
+    def __init__(self, network: Network, *, tolerance: float | Tensor = 1e-3, moves: int = 4) -> None:
+        super().__init__(network, tolerance=tolerance)
+        self.moves = moves
+
+    def _propose(self, problem: Problem) -> Proposal:
+        shape = self.network.space.shape
+        x = torch.full((len(problem), *shape), 0.5).to(problem.target)
+        for move in range(self.moves):
+            x = x + 0.1 * problem.noise.normal(shape, stream=move).to(x)
+        return Proposal(x if self.moves < 4 else x / 0)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (3, 4, 4)])
+def test_a_method_of_one_s_own_is_watched_too_also_where_it_diverges(shape: tuple[int, ...]) -> None:
+    net = Network(nn.Conv1d(2, 1, 1) if len(shape) == 2 else nn.Flatten(), space=InputSpace(shape))
+    comparison = run(net, {"mine": Wandering(net)}, parts(shape), samples=2)
+    chain = comparison.chains["mine"]
+    assert chain.steps.tolist() == [0, 1, 2, 4]
+    assert bool((chain.x[:, 0] == 0.5).all())
+    assert bool((chain.outcome[:, -1] == Outcome.DIVERGED).all())
+    assert plain(comparison)["chains"]["mine"]["courses"]["residual_median"][-1] is None
+    assert plain(comparison)["chains"]["mine"]["whole"]
+    assert "drawn in magenta" in comparison.html()
 
 
 # What is saved

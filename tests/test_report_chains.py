@@ -8,35 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import INF, NAN, OUTCOMES, Reader, report
+from reports import FIGURES, INF, NAN, OUTCOMES, Reader, report, watched
 
 from genrev.report import markdown, render
 from genrev.report.chains import Course, chain, course
-
-FIGURES = ("judge_agreement", "network_agreement", "converged", "residual_median")
-
-
-def watched(steps: list[int], rows: int = 2, shape: tuple[int, ...] = (1, 3, 3), **values: Any) -> dict[str, Any]:
-    """What chains came to, of ``rows`` targets of two classes, judged right at the end alone."""
-    count = len(steps)
-    random = np.random.default_rng(0)
-    judged = np.full((rows, count), -1)
-    judged[:, -1] = np.arange(rows) % 2
-    shares = [(place + 1) / (count + 1) for place in range(count)]
-    return {
-        "steps": steps,
-        "count": 64,
-        "courses": {**dict.fromkeys(FIGURES[:3], shares), "residual_median": [1 - share for share in shares]},
-        "frame": {name: dict.fromkeys(FIGURES, share) for name, share in (("real", 0.95), ("noise", 0.05))},
-        "whole": True,
-        "targets": np.full((rows, 2), 0.5),
-        "classes": [place % 2 for place in range(rows)],
-        "x": random.random((rows, count, *shape)),
-        "residual": np.full((rows, count), 0.25),
-        "outcome": np.ones((rows, count), int),
-        "judged": judged,
-        **values,
-    }
 
 
 def given(found: dict[str, Any], shape: tuple[int, ...] = (1, 3, 3)) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def watch_all(
         seed: of everything random.
     """
     chained, found = _chained(inverters), {}
+    if not chained:
+        return {}
     with progress("chains", len(chained), unit="method") as advance:
         for name, inverter in chained.items():
             answer = answers[name] if inverter is inverters[name] else None
