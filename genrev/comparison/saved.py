@@ -43,7 +43,7 @@ class Comparison:
         asked_notes: by inverter, what it did on those.
         asked_answers: by row but "real", what was found for those.
         histories: by inverter, the losses of each training that it rests on; see `genrev.comparison.learning.curves`.
-        chains: by inverter that draws by chains, what these come to on their way; see `genrev.comparison.chain.Chain`.
+        chains: by inverter that draws by chains, what these come to on their way; see `genrev.comparison.Chain`.
         training_rows: ``(k,)`` integers: the numbers of the training inputs that stand beside answers in the report.
         training_inputs: ``(k, *input_shape)``: those inputs.
         tolerance: the residual that counts as met: a number, or a tensor with one for each output.
