@@ -87,6 +87,8 @@ class Traits:
         uses_start: it stays near a start that is given.
         gradients: it differentiates the network.
         chain: it needs a network that is a chain of layers it knows.
+        steps: the keyword that says how many steps its Markov chains take, where a draw of fewer steps is where one of
+            more has been on its way; None for what runs no such chain.
 
     Example:
         >>> from genrev import CVAEInverter
@@ -100,6 +102,7 @@ class Traits:
     uses_start: bool = False
     gradients: bool = False
     chain: bool = False
+    steps: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,9 @@ NAN, INF = math.nan, math.inf
 OUTCOMES = {0: ("CONVERGED", "Within tolerance."), 1: ("MISSED", "Draw more."), 2: ("STALLED", "No closer.")}
 
 
+FIGURES = ("judge_agreement", "network_agreement", "converged", "residual_median")
+
+
 def row(name: str, **figures: float) -> dict[str, Any]:
     return {"inverter": name, **{column.key: None for column in COLUMNS}, **figures}
 
@@ -40,6 +43,7 @@ def report(shape: tuple[int, ...] = (1, 3, 3), *, batch: int = 4, outputs: int =
         "notes": {"newton": "It moved <far>.", "a<u>&'c'": "It stayed."},
         "asked_notes": {},
         "histories": {},
+        "chains": {},
         "about": {
             "seed": 0,
             "judge": None,
@@ -71,6 +75,29 @@ def typed(targets: list[list[float]], samples: int = 2, **values: Any) -> dict[s
         "targets": np.array(targets),
         "classes": [0] * len(targets),
         "answers": {name: answer(len(targets), samples, (1, 3, 3), outputs, **values) for name in ("noise", "newton")},
+    }
+
+
+def watched(steps: list[int], rows: int = 2, shape: tuple[int, ...] = (1, 3, 3), **values: Any) -> dict[str, Any]:
+    """What chains came to, of ``rows`` targets of two classes, judged right at the end alone."""
+    count = len(steps)
+    random = np.random.default_rng(0)
+    judged = np.full((rows, count), -1)
+    judged[:, -1] = np.arange(rows) % 2
+    shares = [(place + 1) / (count + 1) for place in range(count)]
+    return {
+        "steps": steps,
+        "count": 64,
+        "courses": {**dict.fromkeys(FIGURES[:3], shares), "residual_median": [1 - share for share in shares]},
+        "frame": {name: dict.fromkeys(FIGURES, share) for name, share in (("real", 0.95), ("noise", 0.05))},
+        "whole": True,
+        "targets": np.full((rows, 2), 0.5),
+        "classes": [place % 2 for place in range(rows)],
+        "x": random.random((rows, count, *shape)),
+        "residual": np.full((rows, count), 0.25),
+        "outcome": np.ones((rows, count), int),
+        "judged": judged,
+        **values,
     }
 
 

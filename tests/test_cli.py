@@ -463,8 +463,9 @@ def answered(y: list[list[float]], residual: list[float], outcome: list[Outcome]
         torch.tensor([int(one) for one in outcome])[:, None],
     )  # fmt: skip
     return Comparison(**{
-        "rows": [], "notes": {}, "summaries": {}, "histories": {}, "training_rows": torch.zeros(0).long(),
-        "training_inputs": answer.x[:0, 0], "inputs": answer.x[:, 0], "targets": answer.y[:, 0], "answers": {},
+        "rows": [], "notes": {}, "summaries": {}, "histories": {}, "chains": {},
+        "training_rows": torch.zeros(0).long(), "training_inputs": answer.x[:0, 0],
+        "inputs": answer.x[:, 0], "targets": answer.y[:, 0], "answers": {},
         "asked": torch.tensor([[0.99, 0.01]] * count), "asked_notes": {}, "asked_answers": {"cvae": answer},
         "tolerance": 1e-3, "names": ["X", "O"], "columns": None,
         "low": torch.zeros(1, 2, 2), "high": torch.ones(1, 2, 2), "about": {},

@@ -21,6 +21,7 @@ from sentences import assert_one_sentence
 from torch import Tensor, nn
 
 from genrev.comparison import Answer, Comparison, Row, asked_classes, compare, describe, quantile
+from genrev.comparison.chain import Chain
 from genrev.errors import ArgumentError, FileError, GenrevError, NotFittedError
 from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.inverters.gradient import GradientInverter
@@ -117,7 +118,7 @@ def assert_same(a: Any, b: Any) -> None:
         assert list(a) == list(b)
         for key in a:
             assert_same(a[key], b[key])
-    elif isinstance(a, (Comparison, Answer)):
+    elif isinstance(a, (Comparison, Answer, Chain)):
         for field in dataclasses.fields(a):
             assert_same(getattr(a, field.name), getattr(b, field.name))
     else:

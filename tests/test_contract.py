@@ -73,6 +73,30 @@ def test_every_line_of_the_table_is_checked_here() -> None:
     assert set(INVERTERS) <= set(NAMES)
 
 
+chained = pytest.mark.parametrize("name", [name for name, kind in INVERTERS.items() if kind.traits.steps])
+
+
+@chained
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_how_many_steps_a_chain_takes_is_no_matter_of_its_fit(name: str, steps: int) -> None:
+    inverter = fitted(name)
+    keyword = inverter.traits.steps
+    assert inverter.arguments()[keyword] == QUICK[name][keyword]
+    other = copy.copy(inverter)
+    setattr(other, keyword, steps)
+    again = INVERTERS[name](network(), **{**QUICK[name], keyword: steps}).fit(inputs(), seed=1)
+    assert torch.equal(other.reconstruct(targets(), seed=2).x, again.reconstruct(targets(), seed=2).x)
+    assert inverter.arguments()[keyword] == QUICK[name][keyword]
+
+
+@chained
+def test_what_follows_a_chain_or_chooses_among_its_draws_has_no_steps_of_its_own(name: str) -> None:
+    inverter = make(name, network())
+    assert BestOf(inverter, 2).traits.steps is None
+    assert Refined(inverter, make("newton", network())).traits.steps is None
+    assert BestOf(inverter, 2).traits.stochastic
+
+
 def test_every_inverter_of_the_package_stands_in_the_table_or_is_a_wrapper() -> None:
     import importlib
     import pkgutil

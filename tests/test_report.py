@@ -409,3 +409,11 @@ def test_how_noise_can_meet_targets_is_said_where_it_does(met: float, said: bool
     rows = [row("noise", converged=met), row("newton", converged=1.0)]
     assert ("drawn without a look" in explanation(rows)) == said
     assert ("drawn without a look" in Reader(render(report(rows=rows))).text) == said
+
+
+def test_infinity_beyond_a_narrow_range_is_drawn() -> None:
+    narrow = np.array([0.25, 0.25])
+    drawn = picture(np.array([INF, -INF]), narrow, narrow + 1e-3)
+    assert drawn.bars == ""
+    assert drawn.broken.count("M") == 2
+    assert pixels(np.full((1, 1), INF), 0.25, 0.251).tolist() == [[[214, 39, 110]]]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import BROWSER, Browser
-from reports import answer, beside, report, row, typed
+from reports import answer, beside, report, row, typed, watched
 
 from genrev.report import render
 
@@ -38,6 +38,7 @@ def whole() -> dict[str, Any]:
         row("newton", **{**figures, "recall": 0.9}, residual_median=1e-6),
         row("a+rather_long_name+of_a_method", **{**figures, "both": 0.3}, residual_median=None),
     ]
+    given["chains"] = {"newton": watched([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], rows=4)}
     note = "CONVERGED " + "a_long_word_without_any_end" * 9
     given["notes"] = {"newton": "It moved.", "a+rather_long_name+of_a_method": note}
     course = {"of": "CVAEInverter", "training": [3.0, 2.0, 1.5], "validation": [3.5, 2.0, 2.5], "best": 1}
@@ -97,7 +98,7 @@ def test_pictures_and_plots_are_painted(browser: Browser, page: Path, width: int
     assert all(natural == 3 and across >= 40 and down >= 40 for natural, across, down in sizes)
     boxes = browser.run(
         "[...document.querySelectorAll('.gallery img, svg.plot')].map(i => i.getBoundingClientRect())"
-        ".filter(r => r.width).map(r => [r.x + scrollX, r.y + scrollY, r.width, r.height])"
+        ".filter(r => r.width && r.right <= innerWidth).map(r => [r.x + scrollX, r.y + scrollY, r.width, r.height])"
     )
     # A picture of noise has many shades; a plot has its paper, its lines and its points.
     for box in (boxes[0], boxes[-1], boxes[-2]):
@@ -131,6 +132,25 @@ def test_words_stand_out_from_their_paper(browser: Browser, page: Path, scheme: 
         for paper in ("paper", "ceiling", "floor"):
             low, high = sorted((light(colours[text]), light(colours[paper])))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (text, paper)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_film_scrolls_within_its_page_and_its_frames_have_cards(browser: Browser, page: Path, width: int) -> None:
+    browser.open(page, width=width)
+    film = "document.querySelector('.film')"
+    across, room = browser.run(f"[{film}.clientWidth, {film}.closest('.scroll').clientWidth]")
+    assert (across > room) == (width == 400)
+    browser.click(*middle(browser, ".film .shot img", 10))
+    assert is_open(browser)
+    assert browser.run(f"{CARD}.querySelector('.who').textContent") == "newton after 1000 steps"
+    assert "MISSED: Draw more." in browser.run(f"{CARD}.innerText")
+    browser.press("ArrowRight")
+    assert is_open(browser)
+    heads, pictures = (
+        browser.run(f"[...{film}.querySelectorAll({found!r})].map(e => Math.round(e.getBoundingClientRect().x))")
+        for found in ("thead th + th", "tbody tr:first-child td")
+    )
+    assert heads == pictures
 
 
 def test_pointing_at_a_picture_shows_its_card_and_leaving_hides_it(browser: Browser, page: Path) -> None:

@@ -252,6 +252,25 @@ def asked_classes(target: Tensor, outputs: str) -> Tensor:
     return torch.where(~free.any(1) | (greatest > reach), place, -1)
 
 
+def told_classes(target: Tensor, outputs: str, *, judged: bool) -> Tensor:
+    """Return the class that each target asks for; plain values ask for none unless a judge says that there are some.
+
+    Args:
+        target: ``(batch, *output_shape)``, NaN where any value will do.
+        outputs: what the outputs are: "softmax", "sigmoid" or "values".
+        judged: whether there is a judge.
+
+    Returns:
+        ``(batch,)`` int64; -1 where the target asks for no class.
+
+    Example:
+        >>> told_classes(torch.tensor([[3.0, 1.0]]), "values", judged=False).tolist()
+        [-1]
+    """
+    classes = asked_classes(target, outputs)
+    return classes if judged or outputs != "values" else torch.full_like(classes, -1)
+
+
 def quantile(values: Tensor, share: float) -> float | None:
     """Return the value that a share of the values stay below, between two of them by interpolation.
 

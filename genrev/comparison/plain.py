@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genrev.comparison.figures import Answer, asked_classes
+from genrev.comparison.chain import courses, first_samples, seen_classes
+from genrev.comparison.figures import Answer, told_classes
 from genrev.inverter import Outcome
+from genrev.report.findings import FRAME
 
 if TYPE_CHECKING:
     from genrev.comparison.saved import Comparison
@@ -31,6 +33,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "notes": comparison.notes,
         "asked_notes": comparison.asked_notes,
         "histories": comparison.histories,
+        "chains": {name: _chain(comparison, name) for name in comparison.chains},
         "about": about,
         "names": comparison.names,
         "columns": comparison.columns,
@@ -50,17 +53,42 @@ def plain(comparison: Comparison) -> dict[str, Any]:
 
 
 def _part(comparison: Comparison, targets: Tensor, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    outputs = comparison.about["outputs"]
-    # Plain values are logits only where a judge says that there are classes.
-    classed = outputs != "values" or comparison.about["judge"] is not None
-    classes = asked_classes(targets, outputs).tolist() if classed else [-1] * len(targets)
     return {
         "targets": targets.double().numpy(),
-        "classes": classes,
+        "classes": _classes(comparison, targets).tolist(),
         "answers": {
             name: {part.name: _numpy(getattr(answer, part.name)) for part in fields(Answer)}
             for name, answer in answers.items()
         },
+    }
+
+
+def _classes(comparison: Comparison, targets: Tensor) -> Tensor:
+    return told_classes(targets, comparison.about["outputs"], judged=comparison.about["judge"] is not None)
+
+
+def _chain(comparison: Comparison, name: str) -> dict[str, Any]:
+    """Return what a method's chains came to, and beside it real and random inputs for the same targets."""
+    chain, wanted = comparison.chains[name], _classes(comparison, comparison.targets)
+    end, answer = chain.x[:, -1], comparison.answers[name].x[chain.filmed, 0]
+    places, rows = chain.targets, torch.searchsorted(chain.targets, chain.filmed)
+    frame = {}
+    for row in (row for row in FRAME if row in comparison.answers):
+        first = first_samples(comparison.answers[row], places)
+        seen = seen_classes(first, comparison.about["outputs"])[:, None]
+        frame[row] = courses(first.residual, first.outcome, seen, first.judged, wanted[places])
+    return {
+        "steps": chain.steps.tolist(),
+        "count": len(places),
+        "courses": courses(chain.residual, chain.outcome, chain.seen, chain.judged, wanted[places]),
+        "frame": {row: {key: values[0] for key, values in each.items()} for row, each in frame.items()},
+        "whole": torch.equal(end.nan_to_num(), answer.nan_to_num()),
+        "targets": _numpy(comparison.targets[chain.filmed]),
+        "classes": wanted[chain.filmed].tolist(),
+        "x": _numpy(chain.x),
+        "residual": _numpy(chain.residual[rows]),
+        "outcome": _numpy(chain.outcome[rows]),
+        "judged": None if chain.judged is None else _numpy(chain.judged[rows]),
     }
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genrev.checks import called_as, check_seed, whole
 from genrev.comparison.about import fingerprint, kind, machine, subject
-from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes, counted
+from genrev.comparison.chain import watch_all
+from genrev.comparison.figures import NEIGHBOURS, Answer, Bench, asked_classes, counted, told_classes
 from genrev.comparison.given import check_columns, check_command, check_inputs, check_inverters, check_names
 from genrev.comparison.learning import curves
 from genrev.comparison.nearest import keep_neighbours
@@ -113,6 +114,14 @@ def compare(
         asked_notes=typed.notes,
         asked_answers=typed.answers,
         histories={name: curves(inverter) for name, inverter in inverters.items()},
+        chains=watch_all(
+            inverters,
+            targets,
+            run.answers,
+            told_classes(targets, network.outputs, judged=judge is not None).cpu(),
+            judge=judge,
+            seed=seed,
+        ),
         training_rows=torch.empty(0, dtype=torch.int64),
         training_inputs=training[:0].cpu(),
         tolerance=tolerance,

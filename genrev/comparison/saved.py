@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genrev.comparison.chain import Chain
 from genrev.comparison.figures import Answer, Row
 from genrev.comparison.plain import plain
 from genrev.comparison.whole import expect_whole
@@ -42,6 +43,7 @@ class Comparison:
         asked_notes: by inverter, what it did on those.
         asked_answers: by row but "real", what was found for those.
         histories: by inverter, the losses of each training that it rests on; see `genrev.comparison.learning.curves`.
+        chains: by inverter that draws by chains, what these come to on their way; see `genrev.comparison.Chain`.
         training_rows: ``(k,)`` integers: the numbers of the training inputs that stand beside answers in the report.
         training_inputs: ``(k, *input_shape)``: those inputs.
         tolerance: the residual that counts as met: a number, or a tensor with one for each output.
@@ -70,6 +72,7 @@ class Comparison:
     asked_notes: dict[str, str]
     asked_answers: dict[str, Answer]
     histories: dict[str, list[dict[str, Any]]]
+    chains: dict[str, Chain]
     training_rows: Tensor
     training_inputs: Tensor
     tolerance: float | Tensor
@@ -212,15 +215,16 @@ def _expect_no_folders(path: str) -> None:
 _TENSORS = ("inputs", "targets", "asked", "training_rows", "training_inputs", "low", "high")
 _PLAIN = ("summaries", "notes", "asked_notes", "histories", "names", "about")
 _OPTIONAL = ("judged", "nearest", "distance")
+_BY_METHOD = ("answers", "asked_answers", "chains")
 
 
 def _tensors(comparison: Comparison) -> dict[str, Tensor]:
     single = {name: getattr(comparison, name) for name in _TENSORS}
     tensors = {name: value for name, value in single.items() if value is not None}
     tensors["tolerance"] = torch.as_tensor(comparison.tolerance, dtype=torch.float64)
-    for kind in ("answers", "asked_answers"):
-        for method, answer in getattr(comparison, kind).items():
-            values = {part.name: getattr(answer, part.name) for part in fields(Answer)}
+    for kind in _BY_METHOD:
+        for method, found in getattr(comparison, kind).items():
+            values = {part.name: getattr(found, part.name) for part in fields(found)}
             tensors |= {f"{kind}/{method}/{name}": value for name, value in values.items() if value is not None}
     return tensors
 
@@ -230,8 +234,7 @@ def _header(comparison: Comparison) -> dict[str, Any]:
         "kind": _KIND,
         "format": _FORMAT,
         "rows": [asdict(row) for row in comparison.rows],
-        "answers": list(comparison.answers),
-        "asked_answers": list(comparison.asked_answers),
+        **{kind: list(getattr(comparison, kind)) for kind in _BY_METHOD},
         "columns": comparison.columns,
         **{name: getattr(comparison, name) for name in _PLAIN},
     }
@@ -240,17 +243,20 @@ def _header(comparison: Comparison) -> dict[str, Any]:
 def _restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Comparison:
     tolerance = tensors["tolerance"]
 
-    def answer(prefix: str) -> Answer:
-        x, y, residual, outcome = (tensors[f"{prefix}/{name}"] for name in ("x", "y", "residual", "outcome"))
-        return Answer(x, y, residual, outcome, *(tensors.get(f"{prefix}/{name}") for name in _OPTIONAL))
+    def parts(kind: type[Answer] | type[Chain], prefix: str) -> dict[str, Any]:
+        names = [part.name for part in fields(kind)]
+        found = {name: tensors.get(f"{prefix}/{name}") for name in names if name in _OPTIONAL}
+        return found | {name: tensors[f"{prefix}/{name}"] for name in names if name not in _OPTIONAL}
 
     def answers(kind: str) -> dict[str, Answer]:
-        return {method: answer(f"{kind}/{method}") for method in header[kind]}
+        return {method: Answer(**parts(Answer, f"{kind}/{method}")) for method in header[kind]}
 
     return Comparison(
         rows=[Row(**row) for row in header["rows"]],
         answers=answers("answers"),
         asked_answers=answers("asked_answers"),
+        # Those saved before chains were watched have none.
+        chains={method: Chain(**parts(Chain, f"chains/{method}")) for method in header.get("chains", [])},
         tolerance=float(tolerance) if tolerance.ndim == 0 else tolerance,
         inputs=tensors["inputs"],
         targets=tensors["targets"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from genrev.comparison.chain import Chain
 from genrev.comparison.figures import Answer
 from genrev.inverter import Outcome
 
@@ -41,6 +42,9 @@ def expect_whole(comparison: Comparison) -> None:
     _expect(tolerance.ndim == 0 or tolerance.shape == torch.broadcast_shapes(tolerance.shape, outputs), "tolerance")
     for name, answer in comparison.answers.items():
         _expect_answer(name, answer, count, shape, outputs)
+    for name, chain in comparison.chains.items():
+        _expect(name in comparison.answers, name)
+        _expect_chain(name, chain, count, shape)
     typed = comparison.asked
     _expect((typed is None) == (not comparison.asked_answers), "asked")
     if typed is not None:
@@ -82,8 +86,7 @@ def _expect_answer(name: str, answer: Answer, count: int, shape: tuple[int, ...]
     _expect_tensor(name, answer.x, (count, samples, *shape), floats=True)
     _expect_tensor(name, answer.y, (count, samples, *outputs), floats=True)
     _expect_tensor(name, answer.residual, (count, samples), floats=True)
-    _expect_tensor(name, answer.outcome, (count, samples), floats=False)
-    _expect(set(answer.outcome.unique().tolist()) <= {int(outcome) for outcome in Outcome}, name)
+    _expect_outcomes(name, answer.outcome, (count, samples))
     if answer.judged is not None:
         _expect_tensor(name, answer.judged, (count, samples), floats=False)
     _expect((answer.nearest is None) == (answer.distance is None), name)
@@ -91,6 +94,27 @@ def _expect_answer(name: str, answer: Answer, count: int, shape: tuple[int, ...]
         beside = (count, min(samples, answer.nearest.shape[-1]))
         _expect_tensor(name, answer.nearest, beside, floats=False)
         _expect_tensor(name, answer.distance, beside, floats=True)
+
+
+def _expect_chain(name: str, chain: Chain, count: int, shape: tuple[int, ...]) -> None:
+    steps, watched, filmed = len(chain.steps), len(chain.targets), len(chain.filmed)
+    for numbers in (chain.steps, chain.targets):
+        _expect_tensor(name, numbers, (len(numbers),), floats=False)
+        _expect(len(numbers) > 0 and int(numbers[0]) >= 0 and bool((numbers.diff() > 0).all()), name)
+    _expect(int(chain.steps[0]) == 0 and int(chain.targets[-1]) < count, name)
+    _expect_tensor(name, chain.residual, (watched, steps), floats=True)
+    _expect_outcomes(name, chain.outcome, (watched, steps))
+    for classes in (chain.seen, chain.judged):
+        if classes is not None:
+            _expect_tensor(name, classes, (watched, steps), floats=False)
+    _expect_tensor(name, chain.filmed, (filmed,), floats=False)
+    _expect(filmed > 0 and set(chain.filmed.tolist()) <= set(chain.targets.tolist()), name)
+    _expect_tensor(name, chain.x, (filmed, steps, *shape), floats=True)
+
+
+def _expect_outcomes(name: str, values: Tensor, shape: tuple[int, ...]) -> None:
+    _expect_tensor(name, values, shape, floats=False)
+    _expect(set(values.unique().tolist()) <= {int(outcome) for outcome in Outcome}, name)
 
 
 def _expect_tensor(name: str, values: Tensor, shape: tuple[int, ...], *, floats: bool) -> None:

@@ -259,6 +259,7 @@ class RBMInverter(_Boltzmann[RBM]):
         summary="The Boltzmann machine draws an input with the outputs clamped to the target.",
         learns=True,
         stochastic=True,
+        steps="gibbs",
     )
 
     def __init__(
@@ -347,6 +348,7 @@ class DBNInverter(_Boltzmann[DBN]):
         summary="The deep belief network draws an input with the outputs beside its last code clamped to the target.",
         learns=True,
         stochastic=True,
+        steps="gibbs",
     )
 
     def __init__(

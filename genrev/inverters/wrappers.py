@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -116,7 +117,8 @@ class BestOf(Inverter):
                 f"expected an inverter whose samples differ, got {type(inverter).__name__}, which gives one answer; "
                 "use it as it is"
             )
-        self.traits = inverter.traits  # type: ignore[misc]
+        # Which draw is the best may change with every step of a chain.
+        self.traits = replace(inverter.traits, steps=None)  # type: ignore[misc]
         super().__init__(inverter.network, tolerance=inverter.tolerance if tolerance is None else tolerance)
         self.inverter, self.n = inverter, n
 

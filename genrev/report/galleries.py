@@ -43,8 +43,10 @@ def legend(report: Mapping[str, Any], tables: Sequence[Gallery]) -> dict[str, An
     """
     low, high = ends(report)
     parts = [report["held_out"], *([report["asked"]] if report["asked"] is not None else [])]
+    films = list(report["chains"].values())
     answers = [answer for part in parts for answer in part["answers"].values()]
     found = {int(outcome) for part in parts for outcome in _outcomes(part)}
+    found |= {int(outcome) for film in films for outcome in np.unique(film["outcome"])}
     pictured = {outcome for table in tables for outcome in table["outcomes"]}
     images = low.ndim in (2, 3)
     return {
@@ -53,7 +55,7 @@ def legend(report: Mapping[str, Any], tables: Sequence[Gallery]) -> dict[str, An
         "low": compact(float(low.min())),
         "high": compact(float(high.max())),
         "fixed": report["fixed"],
-        "broken": any(not np.isfinite(answer["x"]).all() for answer in answers),
+        "broken": any(not np.isfinite(answer["x"]).all() for answer in (*answers, *films)),
         "judged": any(answer["judged"] is not None for answer in answers),
         "near": any(answer.get("nearest") is not None for answer in answers),
         "typed": report["asked"] is not None,

@@ -29,6 +29,10 @@ def render(report: Mapping[str, Any]) -> str:
             ``summaries``: by method, a sentence on how it picks its inputs;
             ``notes``, ``asked_notes``: by method, what it did on the held-out and on the typed targets;
             ``histories``: by method, a list of the courses of its training; see `genrev.report.curves.curve`;
+            ``chains``: by method that draws by chains, what these come to on their way: ``steps``, after how many;
+            ``count``, for how many targets; ``courses`` and ``frame``, see `genrev.report.chains.course`; ``whole``,
+            whether their end is the answer; and for a few ``targets``, with ``classes``, the pictures ``x``
+            ``(r, k, *input_shape)``, ``residual``, ``outcome`` and ``judged``;
             ``about``: how it was measured, by name;
             ``names``: a name for each class, or None; ``columns``: one for each value of an input, or None;
             ``tolerance``: in words; ``tolerances``: one number for each output, or one for all;
@@ -50,7 +54,7 @@ def render(report: Mapping[str, Any]) -> str:
         >>> rest = {"outcome": np.zeros((1, 1), int), "judged": None, "nearest": None, "distance": None}
         >>> page = render({
         ...     "rows": [{"inverter": "real", **{column.key: None for column in COLUMNS}}],
-        ...     "summaries": {}, "notes": {}, "asked_notes": {}, "histories": {}, "about": {},
+        ...     "summaries": {}, "notes": {}, "asked_notes": {}, "histories": {}, "chains": {}, "about": {},
         ...     "names": None, "columns": None, "tolerance": "0.001", "tolerances": [0.001], "fixed": True,
         ...     "low": np.zeros((2, 2)), "high": np.ones((2, 2)), "outcomes": {0: ("CONVERGED", "Met.")},
         ...     "training": {"rows": [], "x": np.zeros((0, 2, 2))},

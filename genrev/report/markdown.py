@@ -108,7 +108,18 @@ def _method(method: Mapping[str, Any]) -> list[str]:
     ]
     curves = [escaped(curve.words) for curve in method["curves"]]
     built = [_code(method["description"])] if method["description"] else []
-    return [f"### {_code(method['name'])}", *filter(None, [escaped(method["summary"])]), *built, *said, *curves]
+    way = [] if method["chain"] is None else _way(method["chain"])
+    return [f"### {_code(method['name'])}", *filter(None, [escaped(method["summary"])]), *built, *said, *curves, *way]
+
+
+def _way(chain: Mapping[str, Any]) -> list[str]:
+    """Write what chains come to after so many steps as a table."""
+    lines = [["steps", *chain["steps"]], ["---", *("---:" for _ in chain["steps"])]]
+    lines += [[heading, *cells] for heading, _, cells in chain["figures"]]
+    return [
+        f"The chain on its way. {escaped(chain['words'])}",
+        "\n".join(f"| {' | '.join(cells)} |" for cells in lines),
+    ]
 
 
 def _code(text: str) -> str:

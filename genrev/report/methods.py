@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genrev.report.captions import Captions
+from genrev.report.chains import chain
 from genrev.report.choice import hits_and_misses
 from genrev.report.columns import percent
 from genrev.report.curves import curve
@@ -25,8 +26,9 @@ def sections(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         For each, its ``name``, the call that builds it as ``description``, a sentence as ``summary``, the courses of
-        its training as ``curves``; for each of the ``parts`` of the report, title, outcomes, note, and what the note
-        says beyond them as ``extra``; the ``sentences`` of its bad outcomes; ``hits`` and ``misses``, pictures.
+        its training as ``curves``; what its chains show on their way as ``chain``, or None; for each of the ``parts``
+        of the report, title, outcomes, note, and what the note says beyond them as ``extra``; the ``sentences`` of its
+        bad outcomes; ``hits`` and ``misses``, pictures.
     """
     shots = Shots(report, "held_out")
     return [_section(report, name, shots) for name in arranged(list(report["notes"]), report["rows"])]
@@ -47,6 +49,7 @@ def _section(report: Mapping[str, Any], name: str, shots: Shots) -> dict[str, An
         "description": report["about"].get("methods", {}).get(name, ""),
         "summary": summary,
         "curves": [each for each in curves if each is not None],
+        "chain": chain(report, name),
         "parts": [
             {
                 "title": _TITLES[key],

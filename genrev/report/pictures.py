@@ -148,7 +148,9 @@ def _scaled(x: Array, low: Array | float, high: Array | float) -> Array:
     """Where values lie in their range, from 0 to 1; what has no range is at its beginning."""
     width = np.asarray(high - low, dtype=np.float64)
     width = np.where(width > 0, width, 1.0)
-    return np.clip((np.nan_to_num(x) - low) / width, 0.0, 1.0)
+    # Before it is scaled: infinity over a narrow range is no number any more.
+    within = np.clip(np.nan_to_num(x), low, low + width)
+    return np.clip((within - low) / width, 0.0, 1.0)
 
 
 def _bars(x: Array, low: Array, high: Array) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -223,3 +224,41 @@ def test_values_at_the_ends_of_any_range_are_learned() -> None:
     inputs = torch.cat([torch.full((5, 6), 0.7), torch.full((5, 6), 0.1), space.project(torch.rand(5, 6))])
     found = RBMInverter(network, steps=2, hidden=3, gibbs=2).fit(inputs, seed=0).reconstruct([[0.1, 0.2]], seed=0)
     assert bool(space.contains(found.x.flatten(0, 1)).all())
+
+
+def both_chains() -> dict[str, tuple[RBM, Any]]:
+    layers = [BeliefLayer.of(machine((("bernoulli", 4),), 3, seed=1))]
+    dbn = DBN(layers, machine((("bernoulli", 3), ("one-hot", 2)), 3, seed=2)).requires_grad_(False)
+    rbm = machine((("bernoulli", 3), ("one-hot", 2)), 3, seed=4).requires_grad_(False)
+    return {
+        "flat": (rbm, lambda clamp: FlatChain(rbm, clamp, None)),
+        "deep": (dbn.top, lambda clamp: DeepChain(dbn, clamp, None)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["flat", "deep"])
+def test_a_chain_of_fewer_steps_ends_where_one_of_more_has_been(kind: str) -> None:
+    top, chain_on = both_chains()[kind]
+    long = chain_on(clamp(top, [1.0, 0.0]))
+    state = long.begin(begin(top))
+    for steps in range(4):
+        short = chain_on(clamp(top, [1.0, 0.0]))
+        assert torch.equal(short.run(short.begin(begin(top)), steps)[0], long.shown(state))
+        state = long.move(state)
+
+
+@pytest.mark.parametrize("kind", ["flat", "deep"])
+def test_a_tilted_chain_of_fewer_steps_has_tried_what_one_of_more_has(kind: str) -> None:
+    top, chain_on = both_chains()[kind]
+    tried: dict[int, list[Tensor]] = {}
+    for steps in (2, 4):
+        chain, tried[steps] = chain_on(clamp(top, [1.0, 0.0])), []
+
+        def cost(x: Tensor, seen: list[Tensor] = tried[steps]) -> Tensor:
+            seen.append(x)
+            return 3 * x.sum(1)
+
+        x, _ = chain.run(chain.begin(begin(top)), steps, cost)
+        assert len(tried[steps]) == 1 + steps
+        assert bool((x[:, None] == torch.stack(tried[steps], 1)).all(2).any(1).all())
+    assert all(torch.equal(one, other) for one, other in zip(tried[2], tried[4][:3], strict=True))
