@@ -200,7 +200,7 @@ def classification(args: argparse.Namespace) -> None:
             print(f"  {when}: {wrong:.2f} % of {name} images wrong; {spent:.0f} s so far", flush=True)
 
     # Many small steps: an update of twenty images costs a fifth of one of a hundred, and goes nearly as far.
-    lesson = Lesson(epochs=args.epochs or 20, rate=args.rate / 2, batch_size=20, chains=20)
+    lesson = Lesson(epochs=args.epochs or 10, rate=args.rate / 2, batch_size=20, chains=20)
     hidden = args.hidden or [500, 500, 2000]
     top = replace(lesson, discriminative=args.discriminative)
     network, _ = learn_stack(v, hidden, outputs=[("one-hot", 10)], y=y, lesson=lesson, top=top, seed=args.seed)
@@ -262,12 +262,12 @@ def main() -> None:
         "--part", choices=PARTS, nargs="+", default=list(PARTS), help="what to measure; all by default"
     )
     options.add_argument("--data", help=f"idx:FOLDER of MNIST, for {', '.join(FILES)}")
-    options.add_argument("--epochs", type=int, help="of likelihood and classification (40; 20 a layer)")
+    options.add_argument("--epochs", type=int, help="of likelihood and classification (40; 10 a layer)")
     options.add_argument("--steps", type=int, default=15_000, help="of each layer of dbn")
     options.add_argument("--rate", type=float, default=0.1, help="of likelihood, dbn and classification")
     options.add_argument("--hidden", type=int, nargs="+", help="of dbn and classification (500 500 1000; 500 500 2000)")
-    options.add_argument("--updown", type=int, default=18, help="epochs of up-down learning before classification")
-    options.add_argument("--discriminative", type=float, default=1.0, help="weight of log p(label) on top")
+    options.add_argument("--updown", type=int, default=9, help="epochs of up-down learning before classification")
+    options.add_argument("--discriminative", type=float, default=20.0, help="weight of log p(label) on top")
     options.add_argument("--held", action="store_true", help="classify a tenth of the training images, and no others")
     options.add_argument("--samples", type=int, default=50, help="for each class")
     options.add_argument("--temperatures", type=int, default=5000, help="of importance sampling")

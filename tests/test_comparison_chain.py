@@ -22,7 +22,7 @@ from genrev.inverter import Inverter, Outcome, Problem, Proposal, Traits
 from genrev.report import shown
 from genrev.tensor_files import read_tensors, write_tensors
 
-QUICK: dict[str, Any] = {"epochs": 2, "hidden": 5}
+QUICK: dict[str, Any] = {"steps": 2, "hidden": 5}
 
 
 def network(outputs: int = 3, head: nn.Module | None = None) -> Network:

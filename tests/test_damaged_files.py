@@ -115,7 +115,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         for name, inverter in inverters(network).items():
             save(inverter.fit(x), folder / name, about={"command": "genrev train"})
         save(build("retrieval", own()).fit(x), folder / "own")
-        rbm = build("rbm", network, epochs=1, hidden=3, gibbs=2).fit(x)
+        rbm = build("rbm", network, steps=1, hidden=3, gibbs=2).fit(x)
         methods = {"newton": NewtonInverter(network, steps=3), "rbm": rbm}
         found = compare(network, methods, x[:8], reference=x[8:18], training=x[18:], samples=1)
         found.save(folder / "found")

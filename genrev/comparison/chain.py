@@ -43,7 +43,7 @@ class Chain:
     Example:
         >>> from genrev import InputSpace, Network, RBMInverter
         >>> network = Network(torch.nn.Linear(3, 1), space=InputSpace((3,)))
-        >>> rbm = RBMInverter(network, epochs=1, gibbs=4).fit(torch.randn(32, 3))
+        >>> rbm = RBMInverter(network, steps=1, gibbs=4).fit(torch.randn(32, 3))
         >>> whole = Answer.of(rbm.reconstruct([[0.5], [0.1]], seed=0), None)
         >>> found = watch(rbm, torch.tensor([[0.5], [0.1]]), whole, torch.tensor([-1, -1]), judge=None, seed=0)
         >>> found.steps.tolist(), found.x.shape

@@ -34,6 +34,9 @@ VISIBLE = ("auto", "bernoulli", "gaussian")
 _NARROW = 1e-6
 """The least spread that counts, in that of the value that varies most: what hardly ever varies is not blown up."""
 
+_RATE = {"bernoulli": 0.1, "gaussian": 0.01}
+"""How fast machines learn, if nobody says otherwise: values without bounds soon run away."""
+
 _MATCH = 5.0
 """How strongly probabilities are matched, if nobody says otherwise."""
 
@@ -66,8 +69,9 @@ class _Boltzmann(Inverter, Generic[Machine]):
             )
         self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
 
-    def _course(self, steps: int, batch_size: int, rate: float, weight_decay: float) -> None:
-        self.rate, self.weight_decay = rate, weight_decay
+    def _course(self, steps: int, batch_size: int, rate: float | str, weight_decay: float) -> None:
+        self.rate = rate if isinstance(rate, str) and rate == "auto" else real("rate", rate, above=True)
+        self.weight_decay = weight_decay
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
         self._lesson(1)
 
@@ -77,7 +81,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
             self.rule,
             epochs=math.ceil(self.steps / math.ceil(n / self.batch_size)),
             batch_size=self.batch_size,
-            rate=self.rate,
+            rate=self.rate if isinstance(self.rate, float) else _RATE[self._kind],
             weight_decay=self.weight_decay,
         )
 
@@ -237,7 +241,7 @@ class RBMInverter(_Boltzmann[RBM]):
         rule: how it learns: "pcd", "cd" or "pt".
         steps: how many updates it learns by.
         batch_size: inputs an update.
-        rate: learning rate of the first update.
+        rate: learning rate of the first update; "auto": 0.1, or 0.01 where the inputs' units are Gaussian.
         weight_decay: of the weights.
         gibbs: steps of the chain for each input that is drawn.
         guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
@@ -271,8 +275,8 @@ class RBMInverter(_Boltzmann[RBM]):
         visible: str = "auto",
         rule: str = "pcd",
         steps: int = 10_000,
-        batch_size: int = 50,
-        rate: float = 0.05,
+        batch_size: int = 20,
+        rate: float | str = "auto",
         weight_decay: float = 1e-4,
         gibbs: int = 100,
         guidance: float = 1.0,
@@ -326,7 +330,7 @@ class DBNInverter(_Boltzmann[DBN]):
         rule: how it learns: "pcd", "cd" or "pt".
         steps: how many updates each layer learns by.
         batch_size: inputs an update.
-        rate: learning rate of the first update.
+        rate: learning rate of the first update; "auto": 0.1, or 0.01 where the inputs' units are Gaussian.
         weight_decay: of the weights.
         gibbs: steps of the chain for each input that is drawn.
         guidance: how much more than learned the outputs weigh on the chain: above 1 buys agreement for variety.
@@ -360,8 +364,8 @@ class DBNInverter(_Boltzmann[DBN]):
         visible: str = "auto",
         rule: str = "pcd",
         steps: int = 10_000,
-        batch_size: int = 50,
-        rate: float = 0.05,
+        batch_size: int = 20,
+        rate: float | str = "auto",
         weight_decay: float = 1e-4,
         gibbs: int = 100,
         guidance: float = 1.0,

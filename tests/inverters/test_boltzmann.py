@@ -23,8 +23,8 @@ from genrev.noise import Noise, target_keys
 
 NAN = math.nan
 QUICK: dict[Any, dict[str, Any]] = {
-    RBMInverter: {"hidden": 8, "steps": 40, "gibbs": 5, "match": 0.0},
-    DBNInverter: {"hidden": (8, 8), "steps": 40, "gibbs": 5, "match": 0.0},
+    RBMInverter: {"hidden": 8, "steps": 40, "batch_size": 50, "rate": 0.05, "gibbs": 5, "match": 0.0},
+    DBNInverter: {"hidden": (8, 8), "steps": 40, "batch_size": 50, "rate": 0.05, "gibbs": 5, "match": 0.0},
 }
 
 slow = pytest.mark.slow
