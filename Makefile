@@ -31,7 +31,7 @@ test: lint
 test-slow: $(VENV)/installed
 	$(BIN)/pytest -m slow -n auto --maxprocesses 4
 
-# The networks and inverters that ship: the same weights again on the same machine, in about five minutes.
+# The networks and inverters that ship: the same weights again on the same machine, in about six minutes.
 checkpoints: $(VENV)/installed
 	$(BIN)/genrev train classifier --data xo --layers 1024 8 8 2 --activation sigmoid --out checkpoints/xo.safetensors
 	$(BIN)/genrev train cvae --network checkpoints/xo.safetensors --data xo --set arch=conv hidden=96 \
@@ -39,6 +39,7 @@ checkpoints: $(VENV)/installed
 	$(BIN)/genrev train classifier --data digits --out checkpoints/digits.safetensors
 	$(BIN)/genrev train cvae --network checkpoints/digits.safetensors --data digits \
 		--out checkpoints/digits-cvae.safetensors
+	$(BIN)/genrev train dbn --network checkpoints/digits.safetensors --data digits --out checkpoints/digits-dbn.safetensors
 
 docs: $(VENV)/installed
 	$(BIN)/sphinx-build -W --keep-going -E -q docs docs/_build

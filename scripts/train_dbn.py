@@ -43,7 +43,7 @@ def main() -> None:
         for steps in STEPS:  # the same noise each time, so that each frame goes on where the last one ended
             dbn.gibbs = steps
             frames.append(dbn.reconstruct(classes, seed=args.seed).x[:, 0])
-        film = torch.nn.functional.pad(torch.stack(frames, 1)[:, :, 0], (1, 1, 1, 1), value=1.0)
+        film = torch.nn.functional.pad(torch.stack(frames, 1)[:, :, 0], (1, 1, 1, 1), value=0.3)
         sheet = film.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # a row a class, a column a frame
         pixels = (255 * (1 - sheet.clamp(0, 1).numpy())).astype(np.uint8)
         Image.fromarray(pixels).resize((4 * pixels.shape[1], 4 * pixels.shape[0]), Image.Resampling.NEAREST).save(

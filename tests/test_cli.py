@@ -417,6 +417,20 @@ def shown(tmp_path_factory):
     return out, found
 
 
+@pytest.mark.slow
+def test_the_demo_takes_what_ships_where_it_is_at_hand(tmp_path, capsys):
+    shipped = Path(__file__).parents[1] / "checkpoints"
+    found = run_demo(str(tmp_path / "out"), methods=["retrieval"], targets=6, samples=2, checkpoints=str(shipped))
+    assert "the network and dbn are those that ship" in capsys.readouterr().out
+    assert "dbn" not in found["xo"].answers
+    assert list(found["digits"].answers)[-3:] == ["retrieval", "dbn", "dbn+newton"]
+    assert (
+        load(tmp_path / "out/digits/network.safetensors").fingerprint()
+        == load(shipped / "digits.safetensors").fingerprint()
+    )
+    assert bool((found["digits"].answers["dbn+newton"].outcome == 0).all())
+
+
 def test_the_demo_writes_a_report_and_a_network_for_each_kind_of_data_and_a_picture(shown):
     out, _ = shown
     for kind in ("xo", "digits"):

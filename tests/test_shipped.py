@@ -18,6 +18,7 @@ from genrev.data import Splits, load_splits
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 KINDS = ("xo", "digits")
+INVERTERS = {"xo": ("cvae",), "digits": ("cvae", "dbn")}
 FILES = sorted(FOLDER.glob("*.safetensors"))
 
 
@@ -32,11 +33,10 @@ def splits(kind) -> Splits:
     return load_splits(said["data"], seed=said["split"])
 
 
-def test_each_kind_has_a_network_and_an_inverter_and_all_are_less_than_three_megabytes():
-    assert [path.name for path in FILES] == sorted(
-        f"{kind}{end}.safetensors" for kind in KINDS for end in ("", "-cvae")
-    )
-    assert sum(path.stat().st_size for path in FILES) < 3_000_000
+def test_each_kind_has_a_network_and_inverters_and_all_are_less_than_four_megabytes():
+    inverters = [f"{kind}-{method}.safetensors" for kind in KINDS for method in INVERTERS[kind]]
+    assert [path.name for path in FILES] == sorted([f"{kind}.safetensors" for kind in KINDS] + inverters)
+    assert sum(path.stat().st_size for path in FILES) < 4_000_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -57,25 +57,31 @@ def test_a_network_reads_as_many_held_out_inputs_as_its_file_quotes(kind, splits
     assert accuracy(network, splits.targets) == pytest.approx(quoted["accuracy"], abs=1.5 / quoted["inputs"])
 
 
-def test_an_inverter_of_that_network_comes_as_near_as_its_file_quotes(kind, splits):
+def test_inverters_of_that_network_come_as_near_as_their_files_quote(kind, splits):
     network = load(FOLDER / f"{kind}.safetensors")
-    inverter, quoted = load(FOLDER / f"{kind}-cvae.safetensors"), about(FOLDER / f"{kind}-cvae.safetensors")["held_out"]
-    assert inverter.network.fingerprint() == network.fingerprint()
-    reached = tried(inverter, splits.targets.inputs[: quoted["inputs"]], seed=0)
-    assert reached["median_residual"] == pytest.approx(quoted["median_residual"], rel=0.05)
-    assert reached["met"] == pytest.approx(quoted["met"], abs=0.02)
+    for method in INVERTERS[kind]:
+        file = FOLDER / f"{kind}-{method}.safetensors"
+        inverter, quoted = load(file), about(file)["held_out"]
+        assert inverter.network.fingerprint() == network.fingerprint()
+        reached = tried(inverter, splits.targets.inputs[: quoted["inputs"]], seed=0)
+        # A chain that rounding sends another way ends elsewhere.
+        rounded = {"rel": 0.05} if method == "cvae" else {"rel": 0.5}
+        assert reached["median_residual"] == pytest.approx(quoted["median_residual"], **rounded)
+        assert reached["met"] == pytest.approx(quoted["met"], abs=0.02 if method == "cvae" else 0.05)
 
 
 def test_what_is_drawn_for_a_class_is_met_and_seen_by_a_judge(kind, splits):
     network = load(FOLDER / f"{kind}.safetensors")
-    both = Refined(load(FOLDER / f"{kind}-cvae.safetensors"), NewtonInverter(network))
     classes = network.output_shape[0]
     target = torch.full((classes, classes), math.nan).fill_diagonal_(0.99)
-    found = both.reconstruct(target, samples=40 // classes * 2, seed=0)
-    assert found.converged.double().mean() > 0.98
     some = splits.judge.take(range(min(2000, len(splits.judge))))
-    seen = Judge.fit(some.inputs, some.labels).labels(found.x.flatten(0, 1)).reshape(found.residual.shape)
-    assert (seen == torch.arange(classes)[:, None]).double().mean() > 0.9
+    judge = Judge.fit(some.inputs, some.labels)
+    for method in INVERTERS[kind]:
+        both = Refined(load(FOLDER / f"{kind}-{method}.safetensors"), NewtonInverter(network))
+        found = both.reconstruct(target, samples=40 // classes * 2, seed=0)
+        assert found.converged.double().mean() > 0.98
+        seen = judge.labels(found.x.flatten(0, 1)).reshape(found.residual.shape)
+        assert (seen == torch.arange(classes)[:, None]).double().mean() > 0.9
 
 
 def test_an_x_is_drawn_by_one_command(tmp_path, capsys):

@@ -46,7 +46,7 @@ _MEMBERS = 1024
 _SETTLING = 100
 """How many steps those chains go after learning."""
 
-_NEAR, _SHARE = 64, 0.1
+_NEAR, _SHARE = 64, 0.05
 """From how many of those, whose outputs are nearest to the target, or from which share if that is fewer, one begins."""
 
 
