@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -145,7 +146,7 @@ def targets_of_classes() -> dict[str, torch.Tensor]:
     return {"p_k alone": alone, "even remainder": even}
 
 
-def classes(args: argparse.Namespace, splits: Splits, network: Network, inverter: DBNInverter) -> None:
+def classes(args: argparse.Namespace, splits: Splits, network: Network, inverter: DBNInverter | RBMInverter) -> None:
     """Draws for class targets: what an independent judge sees, and how they vary."""
     judge = Judge.fit(splits.judge.inputs, splits.judge.labels)
     real = spread(splits.targets.inputs[:2000], splits.targets.labels[:2000])
@@ -166,16 +167,19 @@ def classes(args: argparse.Namespace, splits: Splits, network: Network, inverter
             )
 
 
-def dbn(args: argparse.Namespace) -> None:
-    """A deep belief network on MNIST, asked for classes."""
+def on_classes(args: argparse.Namespace, kind: str) -> None:
+    """A method on MNIST, asked for classes."""
     splits = load_splits(args.data, seed=0)
     with quiet():
         network = STANDARD["idx"].train(splits.train)
-    inverter = DBNInverter(
-        network, hidden=args.hidden or [500, 500, 1000], steps=args.steps, rate=args.rate / 2, batch_size=100
-    )
+    keywords = {"steps": args.steps, "rate": args.rate / 2, "batch_size": 100}
+    inverter: DBNInverter | RBMInverter
+    if kind == "rbm":
+        inverter = RBMInverter(network, hidden=500, **keywords)
+    else:
+        inverter = DBNInverter(network, hidden=args.hidden or [500, 500, 1000], **keywords)
     inverter.fit(splits.train.inputs, seed=args.seed)
-    print(f"MNIST, dbn {inverter.hidden}, learned in {inverter.fit_seconds:.0f} s (bar: judge 0.96 at diversity 0.80)")
+    print(f"MNIST, {kind} {inverter.hidden}, learned in {inverter.fit_seconds:.0f} s (bar: judge 0.96, diversity 0.80)")
     classes(args, splits, network, inverter)
 
 
@@ -248,11 +252,12 @@ PARTS = {
     "digits": digits,
     "likelihood": likelihood,
     "speed": speed,
-    "dbn": dbn,
+    "dbn": partial(on_classes, kind="dbn"),
+    "rbm": partial(on_classes, kind="rbm"),
     "classification": classification,
 }
 
-FILES = ("likelihood", "speed", "dbn", "classification")
+FILES = ("likelihood", "speed", "dbn", "rbm", "classification")
 """What needs MNIST."""
 
 
