@@ -11,6 +11,7 @@ import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, ClassVar, Self, final
@@ -89,6 +90,7 @@ class Traits:
         chain: it needs a network that is a chain of layers it knows.
         steps: the keyword that says how many steps its Markov chains take, where a draw of fewer steps is where one of
             more has been on its way; None for what runs no such chain.
+        drawing: the keywords that decide how a fitted one draws, and nothing of what it learns.
 
     Example:
         >>> from genrev import CVAEInverter
@@ -103,6 +105,7 @@ class Traits:
     gradients: bool = False
     chain: bool = False
     steps: str | None = None
+    drawing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,6 +338,33 @@ class Inverter(ABC):
         """Return the keywords that build the same inverter again."""
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name not in ("self", "network")}
+
+    def redrawing(self, **keywords: Any) -> Self:
+        """Return the same inverter, with what it has learned, that draws by other keywords.
+
+        Args:
+            keywords: some of `Traits.drawing`.
+
+        Raises:
+            ArgumentError: a keyword decides what is learned, or is none, or its value is out of range.
+
+        Example:
+            >>> from genrev import InputSpace, RBMInverter
+            >>> rbm = RBMInverter(Network(torch.nn.Linear(3, 1), space=InputSpace((3,))), steps=2)
+            >>> rbm.fit(torch.randn(32, 3)).redrawing(gibbs=5).arguments()["gibbs"]
+            5
+        """
+        for name in keywords:
+            if name not in self.traits.drawing:
+                known = ", ".join(self.traits.drawing) or "none"
+                raise ArgumentError(
+                    f"expected a keyword by which a trained {type(self).__name__} draws otherwise ({known}), got "
+                    f"{name!r}; train it anew with that, or leave it out"
+                )
+        checked, other = type(self)(self.network, **{**self.arguments(), **keywords}), copy(self)
+        for name in keywords:
+            setattr(other, name, getattr(checked, name))
+        return other
 
     def __repr__(self) -> str:
         state = f" {'' if self.fitted else 'not '}fitted" if self.traits.learns else ""

@@ -35,16 +35,14 @@ class Demo(Shown):
     """Show what genrev does: train an X/O network and a digits network, and ask every method for their inputs.
 
     It takes a few minutes on two cores. With seed 0 the digits network, and a deep belief network that inverts it, are
-    those that ship, where their folder is at hand.
+    those that ship, where it runs beside their folder, checkpoints.
 
     Args:
         out: folder to write the reports, the networks and a picture to; it is made if its parent is there.
-        checkpoints: folder of what ships.
         seed: decides all that is random.
     """
 
     out: Folder = "demo"
-    checkpoints: Folder = "checkpoints"
     seed: Whole = 0
 
     def run(self) -> None:
@@ -54,7 +52,7 @@ class Demo(Shown):
             FileError: the folder can't be made or written to.
         """
         check_seed(self.seed)
-        run_demo(self.out, seed=self.seed, checkpoints=self.checkpoints)
+        run_demo(self.out, seed=self.seed, checkpoints="checkpoints")
 
 
 def run_demo(

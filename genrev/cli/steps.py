@@ -180,17 +180,19 @@ def fit_methods(
         inputs: ``(n, *input_shape)``; None where there are none, and what learns has to be given.
         seed: non-negative integer.
         keywords: by part of a name, what it is built with.
-        given: fitted inverters by name, which are used as they are.
+        given: fitted inverters by name, which take of the keywords those that decide how they draw.
 
     Returns:
         The fitted inverters, by name.
 
     Raises:
-        ArgumentError: what learns is neither given nor has inputs to learn from.
+        ArgumentError: what learns is neither given nor has inputs to learn from, or is given and can't change so.
     """
     from genrev.inverters import INVERTERS, Refined
 
-    parts: dict[str, Inverter] = dict(given or {})
+    parts = {
+        name: _redrawing(inverter, name, (keywords or {}).get(name, {})) for name, inverter in (given or {}).items()
+    }
     fitted: dict[str, Inverter] = {}
     for name in names:
         if name in parts:
@@ -206,6 +208,12 @@ def fit_methods(
                 first.fit(inputs, seed=seed)
         fitted[name] = first
     return fitted
+
+
+def _redrawing(inverter: Inverter, name: str, keywords: Mapping[str, Any]) -> Inverter:
+    """Return a trained inverter that draws by other keywords, if any are said."""
+    said = {keyword: value for keyword, value in keywords.items() if keyword != "tolerance"}
+    return inverter.redrawing(**said) if said else inverter
 
 
 def _fit_part(inverter: Inverter, name: str, inputs: Tensor | None, seed: int) -> Inverter:

@@ -81,7 +81,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
             self.rule,
             epochs=math.ceil(self.steps / math.ceil(n / self.batch_size)),
             batch_size=self.batch_size,
-            rate=self.rate if isinstance(self.rate, float) else _RATE[self._kind],
+            rate=_RATE[self._kind] if isinstance(self.rate, str) else self.rate,
             weight_decay=self.weight_decay,
         )
 
@@ -150,7 +150,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
         chain = self._chain(learned.model, clamp, known)
         state = chain.begin(learned.kept["states"][like])
         # A tolerance is far narrower than what a chain can aim at: values are not matched unless somebody asks for it.
-        match = self.match if isinstance(self.match, float) else 0.0 if network.outputs == "values" else _MATCH
+        match = float(self.match) if self.match != "auto" else 0.0 if network.outputs == "values" else _MATCH
         if not match:
             return Proposal(learned.units.inputs(chain.run(state, self.gibbs)[0]))
 
@@ -264,6 +264,7 @@ class RBMInverter(_Boltzmann[RBM]):
         learns=True,
         stochastic=True,
         steps="gibbs",
+        drawing=("gibbs", "guidance", "match"),
     )
 
     def __init__(
@@ -353,6 +354,7 @@ class DBNInverter(_Boltzmann[DBN]):
         learns=True,
         stochastic=True,
         steps="gibbs",
+        drawing=("gibbs", "guidance", "match"),
     )
 
     def __init__(

@@ -524,3 +524,28 @@ def test_a_file_whose_states_have_another_width_is_refused(kind: type[Inverter])
         with pytest.raises(ArgumentError, match="expected states of shape") as caught:
             kind(side_network(), **QUICK[kind])._restore({**inverter._tensors(), "states": states})  # type: ignore[call-arg]
         assert_one_sentence(str(caught.value))
+
+
+@each
+def test_a_trained_one_draws_by_other_keywords_as_one_built_with_them(kind: type[Inverter]) -> None:
+    network = side_network()
+    whole = kind(network, **QUICK[kind]).fit(sides(), seed=0)  # type: ignore[call-arg]
+    other = kind(network, **QUICK[kind] | {"gibbs": 2, "match": 3.0, "guidance": 2.0}).fit(sides(), seed=0)  # type: ignore[call-arg]
+    found = whole.redrawing(gibbs=2, match=3, guidance=2).reconstruct([[0.9, NAN]], samples=5, seed=0)
+    assert torch.equal(found.x, other.reconstruct([[0.9, NAN]], samples=5, seed=0).x)
+    assert whole.arguments()["gibbs"] == QUICK[kind]["gibbs"]
+
+
+@each
+@pytest.mark.parametrize("wrong", [{"hidden": 3}, {"steps": 3}, {"gibs": 3}, {"gibbs": -1}, {"match": "high"}])
+def test_what_a_trained_one_cannot_change_is_refused(kind: type[Inverter], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        fitted(kind).redrawing(**wrong)
+    assert_one_sentence(str(caught.value))
+
+
+def test_a_match_set_as_a_whole_number_is_that_match() -> None:
+    target = [[0.9, NAN]]
+    one, other = (fitted(RBMInverter, match=match).reconstruct(target, samples=9, seed=0).x for match in (3, 3.0))
+    assert torch.equal(one, other)
+    assert not fitted(RBMInverter, match=0).reconstruct(target, seed=0).stats

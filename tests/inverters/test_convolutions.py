@@ -19,6 +19,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "gradient": {"steps": 20},
     "decoder": {"steps": 10, "hidden": 8},
     "cvae": {"steps": 10, "hidden": 8, "latent": 3},
+    "rbm": {"steps": 10, "hidden": 8, "gibbs": 5},
+    "dbn": {"steps": 10, "hidden": (8, 8), "gibbs": 5},
 }
 LEARNERS = ["decoder", "cvae"]
 

@@ -16,7 +16,7 @@ from genrev.judge import Judge
 # Powers of two, so that the other units round alike. pinv is the textbook's formula: the shortest x in the units given.
 FACTOR = torch.tensor([2.0**-12, 2.0**15, 4.0, 0.5, 2.0], dtype=torch.float64)
 WIDTH = torch.tensor([1.0, 2.0, 0.25, 1.0, 0.0], dtype=torch.float64)
-SHORT = {"decoder": {"steps": 60}, "cvae": {"steps": 60}}
+SHORT = {name: {"steps": 60} for name in ("decoder", "cvae", "rbm", "dbn")}
 METHODS = [*(name for name in INVERTERS if name != "pinv"), "cvae+newton"]
 
 
