@@ -59,7 +59,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
         self.visible, self.rule = one_of("visible", visible, VISIBLE), one_of("rule", rule, CHAINS)
         self.gibbs = whole("gibbs", gibbs, least=0)
         self.guidance = real("guidance", guidance)
-        self.match = match if isinstance(match, str) and match == "auto" else real("match", match)
+        self.match = _or_auto("match", match)
         space = self.network.space
         bounded = bool((space.low.isfinite() & space.high.isfinite()).all())
         if visible == "bernoulli" and not bounded:
@@ -70,7 +70,7 @@ class _Boltzmann(Inverter, Generic[Machine]):
         self._kind = visible if visible != "auto" else "bernoulli" if bounded and space.alike else "gaussian"
 
     def _course(self, steps: int, batch_size: int, rate: float | str, weight_decay: float) -> None:
-        self.rate = rate if isinstance(rate, str) and rate == "auto" else real("rate", rate, above=True)
+        self.rate = _or_auto("rate", rate, above=True)
         self.weight_decay = weight_decay
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size)
         self._lesson(1)
@@ -406,3 +406,12 @@ class DBNInverter(_Boltzmann[DBN]):
 
     def _chain(self, model: DBN, clamp: Clamp, known: Tensor | None) -> ClampedChain:
         return DeepChain(model, clamp, known)
+
+
+def _or_auto(name: str, value: float | str, *, above: bool = False) -> float | str:
+    """Return a number that is at least 0, or above it, or the word that leaves it to the method."""
+    if not isinstance(value, str):
+        return real(name, value, above=above)
+    if value != "auto":
+        raise ArgumentError(f'expected {name} to be a number or "auto", got {value!r}; give one of them')
+    return value
