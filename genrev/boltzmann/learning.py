@@ -45,7 +45,7 @@ class Lesson:
         sparsity: the share of the time that a hidden unit should be on, or None for no such wish.
         sparsity_weight: how strong that wish is.
         discriminative: weight of log p(classes given all else) beside the log-likelihood, where the last group are
-            classes: above 0 the machine is a better classifier, and a slightly worse model of the data.
+            classes: above 0 the machine is drawn to what tells them apart, at some cost to the likelihood.
         sampled: whether data of Bernoulli and one-hot units are probabilities, drawn from anew in each update.
 
     Raises:

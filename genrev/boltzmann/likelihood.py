@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genrev.boltzmann.chains import Draws
 from genrev.boltzmann.given import check_machine, check_rows
 from genrev.checks import check_seed, whole
 from genrev.errors import ArgumentError
@@ -163,12 +164,7 @@ class _Anneal:
     """Chains that go from one end of the temperatures to the other, and gather their importance weights."""
 
     def __init__(self, rbm: RBM, runs: int) -> None:
-        self._rbm, self._runs = rbm, runs
-
-    def draw(self, size: int) -> Tensor:
-        # 0 itself would make a Gaussian draw infinite.
-        like = self._rbm.weight
-        return torch.rand(self._runs, size, dtype=like.dtype, device=like.device).clamp_(min=1e-7)
+        self._rbm, self._runs, self.draw = rbm, runs, Draws(runs, rbm.weight)
 
     def up(self, steps: int, advance: Callable[..., None]) -> Tensor:
         v = self._rbm.sample_visible(self._nothing(), self.draw, 0.0)
