@@ -191,7 +191,9 @@ class _Course(Course):
     def update(self, rows: Tensor, rate: float) -> None:
         """Raise the likelihood of examples, and lower that of what the chains have drawn."""
         rbm, lesson = self._rbm, self._lesson
-        data = rbm.drawn(self._learned[rows]) if lesson.sampled else self._learned[rows]
+        data = self._learned.index_select(0, rows)
+        if lesson.sampled:
+            data = rbm.drawn(data)
         model = self._chains.sample(data)
         both = torch.cat([data, model])
         hidden = rbm.hidden_mean(both)
