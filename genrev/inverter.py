@@ -64,8 +64,8 @@ class Outcome(IntEnum):
 
 _SENTENCES = {
     Outcome.CONVERGED: "The output is within tolerance of the target.",
-    Outcome.MISSED: "This one-shot method came out above tolerance: refine it with newton, as cvae+newton "
-    "refines cvae, or, where the method draws, ask for more samples.",
+    Outcome.MISSED: "This one-shot method came out above tolerance: put newton behind it, as in cvae+newton "
+    "or dbn+newton, or, where the method draws, ask for more samples.",
     Outcome.STALLED: "The solver got no closer from where it began, and returns the nearest output it found: begin "
     "elsewhere, draw more samples, or fit the method on data; where nothing helps, the network may be unable to give "
     "the target: ask for a less extreme one.",

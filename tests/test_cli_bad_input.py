@@ -300,3 +300,29 @@ def test_an_interrupted_training_ends_with_130_a_state_and_no_traceback() -> Non
     _, said = work.communicate()
     assert (work.returncode, said) == (130, "")
     assert sorted(os.listdir()) == ["d.safetensors.state", "net.safetensors", "own.npz"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--class", "c0", "--class", "c1"], "expected --class once, got it twice; leave one out"),
+        (
+            ["--target", "0.9", "--target", "0.1"],
+            "expected --target once, got it twice; leave one out, or write all its values behind one --target",
+        ),
+        (
+            ["--class", "c0", "--set", "hidden=8", "4"],
+            "got '4' behind 'hidden=8'; where both are values of one, join them by a comma: hidden=8,4",
+        ),
+    ],
+)
+def test_values_that_would_be_lost_are_refused(words: list[str], said: str, capsys: Any) -> None:
+    network()
+    assert said in refused(capsys, "invert", "net.safetensors", "--method", "newton", *words)
+
+
+@pytest.mark.parametrize(("steps", "said"), [("1.5", "round it, to 2 say"), ("abc", "give 1 or more")])
+def test_a_number_of_steps_that_is_none_is_refused_with_one_that_is(steps: str, said: str, capsys: Any) -> None:
+    network()
+    words = ["--class", "c0", "--method", "newton", "--set", f"steps={steps}"]
+    assert said in refused(capsys, "invert", "net.safetensors", *words)

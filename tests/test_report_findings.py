@@ -245,6 +245,21 @@ def test_without_a_judge_or_without_recall_nothing_is_said_of_them() -> None:
     )
 
 
+@pytest.mark.parametrize(("targets", "near"), [(50, True), (5000, False)])
+def test_a_method_that_chance_may_have_put_second_is_named_beside_the_first(targets: int, near: bool) -> None:
+    rows = [figures("real", 1.0, 0.8), figures("a", 0.97, 0.8), figures("b", 0.93, 0.8), figures("c", 0.4, 0.8)]
+    said = "".join(piece.text for piece in headline(rows, targets))
+    assert ("b is so near behind that more targets may turn the order round." in said) == near
+    assert ("c is" in said, "c are" in said) == (False, False)
+    blurs = [*rows, figures("blurs", 0.97, 0.1)]
+    assert "blurs" not in "".join(piece.text for piece in headline(blurs, 50)).partition("so near")[0]
+
+
+def test_two_methods_that_are_always_right_are_named_together() -> None:
+    rows = [figures("real", 1.0, 0.8), figures("a", 1.0, 0.8), figures("b", 1.0, 0.8)]
+    assert "b is so near behind" in "".join(piece.text for piece in headline(rows, 20))
+
+
 def test_without_a_method_nothing_is_said() -> None:
     assert headline(letters()[:2]) == headline([]) == []
     assert "In short" not in Reader(render(report(rows=letters()[:2]))).text

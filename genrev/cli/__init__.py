@@ -16,7 +16,7 @@ from genrev.cli.help import INTRODUCTION, Page, introduction, named_methods, ove
 from genrev.cli.import_weights import ImportWeights
 from genrev.cli.inspect import Inspect
 from genrev.cli.invert import Invert
-from genrev.cli.options import Command, Shown, expect_apart, options_of, shown_last
+from genrev.cli.options import Command, Shown, expect_apart, options_of, repeated_options, shown_last
 from genrev.cli.refusals import refusal
 from genrev.cli.report import Report
 from genrev.cli.train_classifier import TrainClassifier
@@ -161,14 +161,26 @@ def _check_second(words: list[str]) -> None:
 
 
 def _check_options(name: str, words: list[str]) -> None:
-    """Refuse an option that a command has not, with the nearest that it has."""
+    """Refuse an option that a command has not, with the nearest that it has, and one that comes twice."""
     if any(word in _HELP for word in words):
         return
-    options = list(options_of(COMMANDS[name]))
+    options, repeated = list(options_of(COMMANDS[name])), repeated_options(COMMANDS[name])
+    seen = set()
     for word in words:
         option = word.partition("=")[0]
-        if option.startswith("--") and option not in options:
+        if not option.startswith("--"):
+            continue
+        if option not in options:
             raise ArgumentError(
                 f"expected an option of {name} ({', '.join(options)}), got {option!r}"
                 + (nearest(option, options) or f"; see genrev {name} --help")
             )
+        if option in seen and option not in repeated:
+            raise ArgumentError(f"expected {option} once, got it twice; leave one out{_gathered(name, option)}")
+        seen.add(option)
+
+
+def _gathered(name: str, option: str) -> str:
+    """Say that an option takes several values at once, where it does."""
+    several = options_of(COMMANDS[name])[option].default == ()
+    return f", or write all its values behind one {option}" if several else ""

@@ -37,6 +37,7 @@ from genrev.errors import ArgumentError
 from genrev.files import output_folder
 
 if TYPE_CHECKING:
+    from genrev.comparison import Comparison
     from genrev.inverter import Inverter
     from genrev.network import Network
 
@@ -79,6 +80,8 @@ class Compare(Shown):
         Raises:
             GenrevError: something that was asked for can't be done.
         """
+        from genrev.report import explanation
+
         names = list(dict.fromkeys(name.strip() for name in self.methods.split(",") if name.strip()))
         check_seed(self.seed)
         if self.inverter and self.network is None:
@@ -89,8 +92,14 @@ class Compare(Shown):
         check_methods(names, given)
         _check_used(given, names)
         keywords = settings_by_method(self.set, [part for name in names for part in name.split("+")])
-        with one_thread(), output_folder(self.out) as folder:
-            self._compare(names, network, given, keywords, folder)
+        with one_thread():
+            with output_folder(self.out) as folder:
+                comparison = self._compare(names, network, given, keywords, folder)
+            # All is written by now, should nobody read to the end.
+            tell(f"{comparison.table()}\n\n{explanation([asdict(row) for row in comparison.rows])}\n")
+            if self.network is None:
+                tell(f"network  {os.path.join(self.out, 'network.safetensors')}")
+            tell(f"report   {os.path.join(self.out, 'report.html')}")
 
     def _compare(
         self,
@@ -99,10 +108,9 @@ class Compare(Shown):
         given: Mapping[str, Inverter],
         keywords: Mapping[str, Mapping[str, Any]],
         folder: str,
-    ) -> None:
+    ) -> Comparison:
         from genrev.checkpoint import save
         from genrev.comparison import compare
-        from genrev.report import explanation
 
         splits = read_splits(self.data, self.split, network)
         inputs = splits.targets.inputs[: self._count(len(splits.targets))]
@@ -132,10 +140,7 @@ class Compare(Shown):
             command=command,
         )
         comparison.save(folder)
-        tell(f"{comparison.table()}\n\n{explanation([asdict(row) for row in comparison.rows])}\n")
-        if self.network is None:
-            tell(f"network  {os.path.join(folder, 'network.safetensors')}")
-        tell(f"report   {os.path.join(folder, 'report.html')}")
+        return comparison
 
     def _count(self, available: int) -> int:
         """Return how many targets there are."""

@@ -172,6 +172,20 @@ def options_of(command: type[Any]) -> dict[str, Field[Any]]:
     }
 
 
+def repeated_options(command: type[Any]) -> list[str]:
+    """Return the options of a command that may be given several times.
+
+    Args:
+        command: a dataclass.
+
+    Example:
+        >>> repeated_options(Shown)
+        []
+    """
+    hints = get_type_hints(command, include_extras=True)
+    return [option for option, field in options_of(command).items() if _is_repeated(hints[field.name])]
+
+
 def command_line(name: str, command: Any) -> str:
     """Return the line that runs a command again, its usual values left out, and what changes no result.
 
@@ -223,17 +237,29 @@ def settings(words: Sequence[str]) -> dict[str, Any]:
         {'steps': 400, 'optimiser': 'adam'}
     """
     found: dict[str, Any] = {}
-    for word in words:
+    for place, word in enumerate(words):
         name, sign, value = word.partition("=")
+        if place and not sign and _is_literal(word):
+            before = words[place - 1]
+            raise ArgumentError(
+                f"expected settings as NAME=VALUE, got {word!r} behind {before!r}; where both are values of one, join "
+                f"them by a comma: {before},{word}"
+            )
         if not sign or not name.replace(".", "").isidentifier() or not value:
             raise ArgumentError(f"expected settings as NAME=VALUE, got {word!r}; write steps=400")
         if name in found:
             raise ArgumentError(f"expected each setting once, got {name!r} twice; leave one out")
-        try:
-            found[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            found[name] = value
+        found[name] = ast.literal_eval(value) if _is_literal(value) else value
     return found
+
+
+def _is_literal(value: str) -> bool:
+    """Return whether a text is a number, or another constant of Python."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def settings_by_method(words: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:

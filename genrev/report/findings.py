@@ -117,12 +117,22 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
     """
 
     def place(row: Row) -> tuple[bool, float, float, float]:
-        varied, residual = variety(row, rows), row["residual_median"]
-        merit = fitting(row) * (1.0 if varied is None else varied)
-        return copied(row), -merit, -fitting(row), math.inf if residual is None else residual
+        residual = row["residual_median"]
+        return copied(row), -merit(row, rows), -fitting(row), math.inf if residual is None else residual
 
     frame = [row for name in FRAME for row in rows if row["inverter"] == name]
     return frame + sorted(methods(rows), key=place)
+
+
+def merit(row: Row, rows: Sequence[Row]) -> float:
+    """Return what a method's place is decided by: the share that fits times the variety, where that was measured.
+
+    Args:
+        row: one of the rows.
+        rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+    """
+    varied = variety(row, rows)
+    return fitting(row) * (1.0 if varied is None else varied)
 
 
 def arranged(names: Sequence[str], rows: Sequence[Row]) -> list[str]:

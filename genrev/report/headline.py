@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genrev.report.columns import percent, ratio
-from genrev.report.findings import COPIES, FRAME, NEARLY, UNLIKE, copied, fitting, mark, methods, ordered, variety
+from genrev.report.findings import (
+    COPIES,
+    FRAME,
+    NEARLY,
+    UNLIKE,
+    copied,
+    fitting,
+    mark,
+    merit,
+    methods,
+    ordered,
+    variety,
+)
 
 Row = Mapping[str, Any]
 
@@ -26,11 +39,12 @@ class Piece(NamedTuple):
     name: bool = False
 
 
-def headline(rows: Sequence[Row]) -> list[Piece]:
+def headline(rows: Sequence[Row], targets: int | None = None) -> list[Piece]:
     """Say which method comes first among those that invent, what real inputs get, and which methods only copy.
 
     Args:
         rows: each with the key ``inverter`` and those of `genrev.report.COLUMNS`.
+        targets: how many the shares are of: methods that chance may have put behind the first are then named with it.
 
     Returns:
         The sentences in pieces, so that names can be set apart; none where there is no method.
@@ -41,7 +55,12 @@ def headline(rows: Sequence[Row]) -> list[Piece]:
     """
     found = methods(ordered(rows))
     inventing = [row for row in found if not copied(row)]
-    sentences = [_first(inventing, rows), _flattered(inventing, rows), *_copying(found, rows)]
+    sentences = [
+        _first(inventing, rows),
+        _rivals(inventing, rows, targets),
+        _flattered(inventing, rows),
+        *_copying(found, rows),
+    ]
     pieces = [piece for sentence in sentences if sentence for piece in [Piece(" "), *sentence]]
     return pieces[1:]
 
@@ -66,6 +85,23 @@ def _first(inventing: Sequence[Row], rows: Sequence[Row]) -> list[Piece]:
     alone = len(methods(rows)) == 1
     begin = [name] if alone else [Piece("Of the methods that invent inputs, "), name, Piece(" comes first")]
     return [*begin, Piece(f": {said}.{_varied(first, rows)}{unheard}")]
+
+
+def _rivals(inventing: Sequence[Row], rows: Sequence[Row], targets: int | None) -> list[Piece]:
+    """Name the rows behind the first whose distance to it is no more than chance, by twice its standard error."""
+    if targets is None or not inventing or mark(inventing[0], rows) == UNLIKE or fitting(inventing[0]) == 0:
+        return []
+    first, names = inventing[0], []
+    for row in inventing[1:]:
+        # A share of 0 or 1 over few targets is not known exactly either (Agresti and Coull, 1998).
+        shares = [(fitting(one) * targets + 1) / (targets + 2) for one in (first, row)]
+        error = math.sqrt(sum(share * (1 - share) for share in shares) / targets)
+        if mark(row, rows) != UNLIKE and merit(first, rows) - merit(row, rows) <= 2 * error:
+            names.append(row["inverter"])
+    if not names:
+        return []
+    end = f" {'is' if len(names) == 1 else 'are'} so near behind that more targets may turn the order round."
+    return [*_listed(names), Piece(end)]
 
 
 def _varied(row: Row, rows: Sequence[Row]) -> str:

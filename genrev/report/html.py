@@ -81,7 +81,7 @@ def render(report: Mapping[str, Any]) -> str:
         command=report["about"].get("command"),
         doubt=f"{100 * doubt(targets):.0f}",
         galleries=tables,
-        headline=headline(report["rows"]),
+        headline=headline(report["rows"], targets),
         legend=legend(report, tables),
         luck=LUCK if lucky(report["rows"]) else "",
         marks=_marks(report["rows"]),

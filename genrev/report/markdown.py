@@ -8,7 +8,7 @@ from typing import Any
 
 from genrev.report.columns import COLUMNS, LUCK, lucky
 from genrev.report.findings import FRAME, MARKS, doubt, mark, order, ordered, tag
-from genrev.report.headline import headline
+from genrev.report.headline import Piece, headline
 from genrev.report.methods import sections
 from genrev.report.rerun import lines, warning
 
@@ -46,7 +46,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "Each method was given outputs y alone and asked for inputs x with f(x) = y. A good answer gives what was "
         "asked: its **residual**, the greatest distance of f(x) to what was asked, is at most "
         f"{escaped(report['tolerance'])}. And it looks like something that the network could really have seen.",
-        *([f"**In short:** {_short(rows)}"] if headline(rows) else []),
+        *([f"**In short:** {_short(headline(rows, targets))}"] if headline(rows) else []),
         *([f"**Take care:** {escaped(said)}"] if said else []),
         "## The figures",
         f"Measured on {targets} held-out targets. Read each figure between two rows: **real**, the held-out inputs "
@@ -85,9 +85,9 @@ def _safe(found: re.Match[str]) -> str:
     return f"&#{ord(found[0][0])};{found[0][1:]}" if found[0][0].isdigit() else f"\\{found[0]}"
 
 
-def _short(rows: Sequence[Mapping[str, Any]]) -> str:
+def _short(pieces: Sequence[Piece]) -> str:
     """The headline, names as code; its pieces begin and end with blanks that count."""
-    return "".join(_code(piece.text) if piece.name else _SPECIAL.sub(_safe, piece.text) for piece in headline(rows))
+    return "".join(_code(piece.text) if piece.name else _SPECIAL.sub(_safe, piece.text) for piece in pieces)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -52,7 +52,7 @@ def side_network(outputs: str = "softmax", *, size: int = 8, sharp: float = 2.0,
 
 @pytest.fixture(autouse=True)
 def _quickly_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrev.inverters.boltzmann._SETTLING", 20)
+    monkeypatch.setattr("genrev.inverters.machines._SETTLING", 20)
 
 
 @cache
