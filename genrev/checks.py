@@ -114,7 +114,7 @@ def whole(name: str, value: Any, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         broken = isinstance(value, float) and math.isfinite(value) and value >= least
-        advice = f"round it, to {round(value)} say" if broken else f"give {max(least, 1)} or more"
+        advice = f"round it, to {round(value)} say" if broken else f"give {least} or more"
         raise ArgumentError(f"expected {name} to be a whole number of at least {least}, got {value!r}; {advice}")
     return int(value)
 

@@ -357,9 +357,13 @@ class Inverter(ABC):
         for name in keywords:
             if name not in self.traits.drawing:
                 known = ", ".join(self.traits.drawing) or "none"
+                inner = [key for key, value in self.arguments().items() if isinstance(value, Inverter)]
+                advice = "train it anew with that, or leave it out" if name in self.arguments() else "leave it out"
+                if inner:
+                    advice = f"have its {' or '.join(inner)} draw otherwise, and build it anew of that"
                 raise ArgumentError(
                     f"expected a keyword by which a trained {type(self).__name__} draws otherwise ({known}), got "
-                    f"{name!r}; train it anew with that, or leave it out"
+                    f"{name!r}; {advice}"
                 )
         checked, other = type(self)(self.network, **{**self.arguments(), **keywords}), copy(self)
         for name in keywords:
@@ -637,7 +641,12 @@ class Inverter(ABC):
             )
         free = x.isnan() if name == "known" else torch.zeros_like(x, dtype=torch.bool)
         if not bool((space.contains(x) | free).all()) or bool(x.isinf().any()):
-            raise ArgumentError(f"expected {name} within {space}, got values outside or not finite; move them inside")
+            wrong = (~(space.contains(x) | free) | x.isinf()).nonzero()[0]
+            place = tuple(wrong[1:].tolist())
+            raise ArgumentError(
+                f"expected {name} within the input space, from {float(space.low[place]):g} to "
+                f"{float(space.high[place]):g} at {place}, got {float(x[tuple(wrong)]):g}; move it inside"
+            )
         return x
 
     def _tensor(self, name: str, values: Any) -> Tensor:

@@ -26,6 +26,8 @@ def main() -> None:
 
     splits = load_splits(args.data, seed=0)
     network = genrev.load(args.network)
+    if args.film and len(network.space.shape) != 3:
+        options.error(f"--film needs a network of images, got one of inputs {network.space.shape}")
     dbn = genrev.DBNInverter(network, hidden=args.hidden, steps=args.steps)
     with resumable(f"{args.out}.state", about={"network": args.network, "data": args.data}):
         dbn.fit(splits.train.inputs, seed=args.seed)  # inputs alone: labels are never needed
@@ -41,8 +43,7 @@ def main() -> None:
         classes = torch.full((len(splits.train.names), len(splits.train.names)), float("nan")).fill_diagonal_(0.99)
         frames = []
         for steps in STEPS:  # the same noise each time, so that each frame goes on where the last one ended
-            dbn.gibbs = steps
-            frames.append(dbn.reconstruct(classes, seed=args.seed).x[:, 0])
+            frames.append(dbn.redrawing(gibbs=steps).reconstruct(classes, seed=args.seed).x[:, 0])
         film = torch.nn.functional.pad(torch.stack(frames, 1)[:, :, 0], (1, 1, 1, 1), value=0.3)
         sheet = film.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # a row a class, a column a frame
         pixels = (255 * (1 - sheet.clamp(0, 1).numpy())).astype(np.uint8)

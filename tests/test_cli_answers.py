@@ -329,14 +329,14 @@ def test_a_class_asked_for_as_its_inputs_seldom_are_is_told() -> None:
         said = unusual(target, seen, ["X", "O"])
         assert bool(said) == told
         if told:
-            assert f"takes for {'XO'[label]} get from" in said
+            assert f"takes for {'XO'[label]} get about" in said
             assert f"--confidence {'0.9999' if label == 0 else '0.7'} asks" in said
 
 
 def test_one_output_tells_of_both_of_its_classes() -> None:
     seen = torch.cat([torch.full((50, 1), 0.999), torch.full((50, 1), 0.2)])
-    assert "takes for no get from 0.8 to 0.8" in unusual(torch.tensor([[0.01]]), seen, ["no", "yes"])
-    assert "takes for yes get from 0.999" in unusual(torch.tensor([[0.6]]), seen, ["no", "yes"])
+    assert "takes for no get about 0.8" in unusual(torch.tensor([[0.01]]), seen, ["no", "yes"])
+    assert "takes for yes get about 0.999" in unusual(torch.tensor([[0.6]]), seen, ["no", "yes"])
     assert unusual(torch.tensor([[0.2]]), seen, ["no", "yes"]) == ""
 
 

@@ -321,8 +321,20 @@ def test_values_that_would_be_lost_are_refused(words: list[str], said: str, caps
     assert said in refused(capsys, "invert", "net.safetensors", "--method", "newton", *words)
 
 
-@pytest.mark.parametrize(("steps", "said"), [("1.5", "round it, to 2 say"), ("abc", "give 1 or more")])
+@pytest.mark.parametrize(("steps", "said"), [("1.5", "round it, to 2 say"), ("abc", "or more")])
 def test_a_number_of_steps_that_is_none_is_refused_with_one_that_is(steps: str, said: str, capsys: Any) -> None:
     network()
     words = ["--class", "c0", "--method", "newton", "--set", f"steps={steps}"]
     assert said in refused(capsys, "invert", "net.safetensors", *words)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_work_that_fits_no_memory_is_refused_in_a_sentence(
+    error: Exception, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("genrev.cli.inspect.Inspect.run", fails)
+    network()
+    assert "fits the memory of this machine" in refused(capsys, "inspect", "net.safetensors")

@@ -23,6 +23,9 @@ from genrev.training import seeded
 _OFFSET_RATE = 0.01
 """How much of the hidden units' offsets a batch decides."""
 
+_LOST = 0.5
+"""How many nats a visible unit the chains may lie below the data in the end: a machine that learned lies near 0."""
+
 _SEEN = 500
 """How many examples the figures of progress are taken of, at most."""
 
@@ -127,7 +130,7 @@ def learn(
     Raises:
         ArgumentError: the data are of the wrong width, too few, or none that the units can take; or another argument is
             of the wrong type or range.
-        GenrevError: the weights are not finite any more.
+        GenrevError: the weights are not finite any more, or the machine has lost its data.
 
     Reference:
         Hinton, 2002, "Training products of experts by minimizing contrastive divergence"; Larochelle and Bengio, 2008,
@@ -155,7 +158,13 @@ def learn(
         course = _Course(rbm, v[order[:held]], v[order[held:]], lesson)
         plan = {"lesson": repr(lesson), "validation": float(validation), "seed": int(seed)}
         course.follow(lambda: {**plan, "data": digest({"v": v}), "first weights": digest(rbm.state_dict())}, label)
-    return Diary(**course.diary)
+    diary = Diary(**course.diary)
+    if diary.apart[-1] > _LOST * rbm.size:
+        raise GenrevError(
+            f"expected a machine that holds its data likely, got one whose chains are stuck where it holds states "
+            f"{diary.apart[-1]:.0f} nats likelier; lower the rate, which was {lesson.rate:g}, or learn longer"
+        )
+    return diary
 
 
 def add_class_slopes(rbm: RBM, slopes: dict[str, Tensor], data: Tensor, weight: float) -> None:

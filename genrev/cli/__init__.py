@@ -72,6 +72,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GenrevError as error:
         print(f"genrev: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no error of its own for it on the CPU.
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        print(
+            "genrev: expected work that fits the memory of this machine, got more; take smaller widths, fewer samples "
+            "or fewer targets",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -104,7 +104,7 @@ def unusual(target: Tensor, seen: Tensor | None, names: Sequence[str] | None) ->
     Example:
         >>> seen = torch.tensor([[0.9999, 0.0001]]).repeat(100, 1)
         >>> unusual(torch.tensor([[0.99, math.nan]]), seen, ["X", "O"])
-        '0.99 is unusual: of the inputs learned from, those that the network takes for X get from 0.9999 to 0.9999 \
+        '0.99 is unusual: of the inputs learned from, those that the network takes for X get about 0.9999 \
 (9 in 10 of them); --confidence 0.9999 asks for a typical one'
         >>> unusual(torch.tensor([[0.9999, math.nan]]), seen, ["X", "O"])
         ''
@@ -127,10 +127,11 @@ def unusual(target: Tensor, seen: Tensor | None, names: Sequence[str] | None) ->
     if low <= float(asked[label]) <= high:
         return ""
     name = names[label] if names is not None else f"class {label}"
+    least, most = probability(low), probability(high)
+    span = f"about {least}" if least == most else f"from {least} to {most}"
     return (
         f"{probability(float(asked[label]))} is unusual: of the inputs learned from, those that the network takes for "
-        f"{name} get from {probability(low)} to {probability(high)} (9 in 10 of them); --confidence "
-        f"{probability(usual)} asks for a typical one"
+        f"{name} get {span} (9 in 10 of them); --confidence {probability(usual)} asks for a typical one"
     )
 
 

@@ -338,3 +338,10 @@ def test_tempering_learns_bars_and_stripes_to_within_a_twentieth_of_a_nat() -> N
     lesson = Lesson(method="pt", epochs=20_000, batch_size=32, rate=0.2, weight_decay=0.0, chains=100, temperatures=10)
     learn(rbm, data, lesson, seed=0, validation=0.0)
     assert likelihood(rbm, data) > best_log_likelihood(4) - 0.05
+
+
+def test_a_machine_that_has_lost_its_data_to_too_high_a_rate_is_refused() -> None:
+    rows = (torch.rand(20, 1) + 0.4 * torch.rand(200, 1, 1)).flatten(1).clamp(0, 1).round()
+    data = torch.cat([rows, 1 - rows], 1).repeat(1, 4)
+    with pytest.raises(GenrevError, match=r"chains are stuck where it holds states .* nats likelier; lower the rate"):
+        learn(RBM([("bernoulli", data.shape[1])], 40), data, Lesson(epochs=5, batch_size=10, rate=200.0), seed=0)
