@@ -26,6 +26,7 @@ from genrev.errors import ArgumentError, NotFittedError
 from genrev.network import Network, wrong_inputs
 from genrev.noise import Noise, target_keys
 from genrev.progress import progress
+from genrev.reachable import beyond, why
 from genrev.resume import clock
 
 _SUM_SLACK = 1e-3
@@ -219,7 +220,11 @@ class Inversion:
         target: ``(batch, *output_shape)``, NaN where any value was fine.
         tolerance: the residual that counts as met: a number, or a tensor with one for each output.
         seed: the seed that gives the same answer again.
-        stats: what the method says of its work, each ``(batch, samples, ...)``.
+        stats: what the method says of its work, each ``(batch, samples, ...)``. Only where a target was proved
+            unreachable, for all targets: "unreachable", the flat index of the output farthest beyond its bounds, -1
+            for a target that may be reachable; "reachable_low" and "reachable_high", the bounds of that output, NaN
+            likewise; "nearest", ``(batch, samples, *output_shape)``, the nearest target that the bounds allow, which
+            was searched for instead.
 
     Example:
         >>> from genrev import InputSpace, NewtonInverter
@@ -392,6 +397,8 @@ class Inverter(ABC):
         parts = [self.traits.summary]
         for outcome, count in found.outcomes().items():
             parts.append(f"{outcome.name} {count} of {total}: {outcome.sentence}")
+            if outcome is Outcome.UNREACHABLE:
+                parts.append(why(found.stats, found.target))
         return " ".join(parts)
 
     @property
@@ -437,6 +444,9 @@ class Inverter(ABC):
     ) -> Inversion:
         """Find inputs that give the targets.
 
+        What lies beyond a sound bound of the network's outputs, `Network.reachable_box`, is UNREACHABLE; the nearest
+        target within is searched for then, and the residual is measured against what was asked.
+
         Args:
             target: ``(batch, *output_shape)``, list, array or tensor; a lone target is a batch of one; NaN where any
                 value will do.
@@ -471,9 +481,16 @@ class Inverter(ABC):
         # A deterministic method answers once and repeats itself.
         draws = int(samples) if traits.stochastic else 1
         with torch.inference_mode(False), torch.no_grad(), self.network.frozen():
+            box, sums_to_one = self.network.reachable_box(), self.network.outputs == "softmax"
+            out = beyond(wanted, self._tolerances(), box, sums_to_one=sums_to_one)
             problem = self._problem(wanted, start, known, draws, seed)
-            pieces = self._pieces(problem)
-        return self._gather(wanted, pieces, draws, int(samples), seed)
+            if out is None:
+                pieces = self._pieces(problem, problem.target, torch.zeros_like(problem.sample, dtype=torch.bool))
+            else:
+                instead = replace(problem, target=out.nearest.repeat_interleave(draws, 0))
+                pieces = self._pieces(instead, problem.target, out.proved.repeat_interleave(draws))
+        found = self._gather(wanted, pieces, draws, int(samples), seed)
+        return found if out is None else replace(found, stats={**found.stats, **out.stats(int(samples))})
 
     def _problem(self, target: Tensor, start: Tensor | None, known: Tensor | None, draws: int, seed: int) -> Problem:
         single = Problem(
@@ -486,14 +503,14 @@ class Inverter(ABC):
         )
         return single.repeat(draws)
 
-    def _pieces(self, problem: Problem) -> list[Any]:
+    def _pieces(self, problem: Problem, asked: Tensor, proved: Tensor) -> list[Any]:
         chunks = self._chunks(len(problem))
         if len(chunks) == 1:
-            return [self._answer(problem)]
+            return [self._answer(problem, asked, proved)]
         pieces = []
         with progress(type(self).__name__, len(chunks), unit="chunk") as advance:
             for rows in chunks:
-                pieces.append(self._answer(problem[rows]))
+                pieces.append(self._answer(problem[rows], asked[rows], proved[rows]))
                 advance()
         return pieces
 
@@ -501,8 +518,16 @@ class Inverter(ABC):
         size = self.network.rows_at_once(self._row_bytes())
         return [slice(begin, begin + size) for begin in range(0, rows, size)]
 
-    def _answer(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
-        """Let the method propose, hold it to what is given, and measure and grade what is left."""
+    def _answer(
+        self, problem: Problem, asked: Tensor, proved: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
+        """Let the method propose, hold it to what is given, and measure and grade what is left.
+
+        Args:
+            problem: of which a target that is proved unreachable is the nearest that is not.
+            asked: ``(rows, *output_shape)``: the user's targets.
+            proved: ``(rows,)`` of bool: which of those are unreachable.
+        """
         proposal = self._propose(problem)
         wanted = (len(problem), *self.network.space.shape)
         if not isinstance(proposal, Proposal) or tuple(proposal.x.shape) != wanted:
@@ -513,14 +538,15 @@ class Inverter(ABC):
             )
         x = self._admit(proposal.x, problem.known)
         y = self.network.evaluate(x)
-        distance = _distance(y, problem.target)
+        distance = _distance(y, asked)
         # A target at the tolerance to the last digit is met, whatever the rounding of its difference.
-        slack = 4 * torch.finfo(y.dtype).eps * problem.target.nan_to_num(0.0).abs()
+        slack = 4 * torch.finfo(y.dtype).eps * asked.nan_to_num(0.0).abs()
         met = (distance <= problem.tolerance + slack).flatten(1).all(1)
         residual = distance.flatten(1).amax(1)
         finite = x.flatten(1).isfinite().all(1) & residual.isfinite()
         outcome = torch.full_like(problem.sample, Outcome.MISSED) if proposal.reason is None else proposal.reason
         outcome = torch.where(finite, torch.where(met, int(Outcome.CONVERGED), outcome), int(Outcome.DIVERGED))
+        outcome = torch.where(proved & ~(finite & met), int(Outcome.UNREACHABLE), outcome)
         return x, y, residual, outcome, proposal.stats
 
     def _admit(self, x: Tensor, known: Tensor | None) -> Tensor:

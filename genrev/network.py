@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genrev.arrays import as_numbers
 from genrev.checks import called_as
 from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError, nearest
-from genrev.layers import Chain
+from genrev.layers import Chain, Interval, Link, everything, reach
 from genrev.noise import Noise, target_keys
 from genrev.rows import filled
 from genrev.space import InputSpace
@@ -29,6 +29,9 @@ MEMORY = 2**28
 
 _LIGHT = 2**16
 """Bytes that a row of a forward pass may take for a few spare rows to cost next to nothing."""
+
+_FEW = 2**16
+"""Numbers that are kept to save drawing them again."""
 
 OUTPUTS = ("softmax", "sigmoid", "values")
 
@@ -126,6 +129,7 @@ class Network:
         self.history: History | None = None
         self._link: nn.Module | None = None
         self._overwrites = False
+        self._samples: tuple[InputSpace, Tensor] | None = None
         y, self.row_bytes = self._probe()
         self.output_shape = tuple(y.shape[1:])
         self.outputs = outputs or self._read_outputs()
@@ -362,6 +366,53 @@ class Network:
         with self.frozen():
             return Chain(self.module, self._some_inputs(), forward=self._run, head=self.head)
 
+    def reachable_box(self) -> Interval:
+        """Return bounds that no output of the network leaves, whatever input of the space comes in.
+
+        They are sound and not tight: what they leave out is proved impossible, what they hold may be so too. Intervals
+        go through the layers, and where that is cheap straight lines through several of them; both allow for the
+        rounding of the network's own precision. A layer of a type without `genrev.layers.bounds` gives anything, and of
+        a network that is no chain of its modules only the last activation is known: a sigmoid's outputs are in [0, 1].
+        The proof takes it that a forward pass does the same for every input: one with an ``if`` on its values may pass
+        for a chain that it is not.
+
+        Returns:
+            low and high, ``output_shape`` each, in float64, for the weights as they are now; infinite where nothing is
+            known.
+
+        Reference:
+            Zhang, Weng, Chen, Hsieh and Daniel, 2018, "Efficient Neural Network Robustness Certification with General
+            Activation Functions"; Gowal et al., 2018, "On the Effectiveness of Interval Bound Propagation for Training
+            Verifiably Robust Models".
+
+        Example:
+            >>> module = nn.Linear(2, 1)
+            >>> _ = nn.init.ones_(module.weight), nn.init.zeros_(module.bias)
+            >>> box = Network(module, space=InputSpace((2,), 0.0, 1.0)).reachable_box()
+            >>> [round(float(bound), 3) for bound in (box.low, box.high)]
+            [-0.0, 2.0]
+        """
+        low, high = (bound.to(self.dtype).to(self.device) for bound in (self.space.low, self.space.high))
+        with torch.inference_mode(False), torch.no_grad(), self.frozen():
+            links = self._links()
+            if links:
+                box = Interval(low.double()[None], high.double()[None], self.dtype)
+            else:
+                # Nothing is known but of the last activation.
+                box = everything(self.output_shape, self.dtype, torch.device("cpu"))
+                links = [] if self.link is None else [Link("link", self.link, self.output_shape)]
+            return reach(links, box, self.output_shape).reshape(*self.output_shape)
+
+    def _links(self) -> list[Link]:
+        """Return the layers of the network where it is a chain on a device that knows float64, else none."""
+        if self.device.type == "mps":
+            return []
+        try:
+            return self.chain().links
+        except Exception:
+            # Layers that do not run outside of their network, whatever they raise, are none of a chain.
+            return []
+
     @property
     def link(self) -> nn.Module | None:
         """The last activation, where outputs are asked for behind it; None where there is none."""
@@ -427,10 +478,15 @@ class Network:
     def _some_inputs(self) -> Tensor:
         """Return a few inputs from all over the space, the same ones each time."""
         space = self.space
+        if self._samples is not None and self._samples[0] is space:
+            return self._samples[1].clone()
         noise = Noise(target_keys(torch.arange(8.0)[:, None], 0)).uniform(space.shape)
         low = torch.where(space.low.isfinite(), space.low, torch.where(space.high.isfinite(), space.high - 2, -1.0))
         high = torch.where(space.high.isfinite(), space.high, low + 2)
-        return (low + (high - low) * noise).to(self.device, self.dtype)
+        samples = (low + (high - low) * noise).to(self.device, self.dtype)
+        # Drawn anew, they take longer than a small network.
+        self._samples = (space, samples.clone()) if samples.numel() <= _FEW else None
+        return samples
 
     def _probe_input(self) -> Tensor:
         return self.space.middle[None].to(self.device, self.dtype)

@@ -26,7 +26,7 @@ FLOORS = [
     ["models"],
     ["network"],
     ["solvers"],
-    ["equation"],
+    ["equation", "reachable"],
     ["resume"],
     ["training"],
     ["boltzmann"],

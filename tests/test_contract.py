@@ -661,11 +661,18 @@ def test_what_is_not_finite_has_diverged() -> None:
 
 
 def test_a_one_shot_method_above_tolerance_has_missed() -> None:
-    assert fitted("decoder").reconstruct([[0.9, 0.05, 0.05]], seed=0).outcome.item() == Outcome.MISSED
+    assert fitted("decoder", tolerance=1e-9).reconstruct(targets(1), seed=0).outcome.item() == Outcome.MISSED
 
 
 def test_a_solver_that_can_get_no_closer_has_stalled() -> None:
-    assert fitted("newton").reconstruct([[1.0, 0.0, 0.0]], seed=0).outcome.item() == Outcome.STALLED
+    # Not proved to be impossible, and yet no input gives it.
+    most = float(network().reachable_box().high[0])
+    found = fitted("newton").reconstruct([[most, math.nan, math.nan]], seed=0)
+    assert found.outcome.item() == Outcome.STALLED
+
+
+def test_a_target_that_no_input_can_give_is_unreachable() -> None:
+    assert fitted("newton").reconstruct([[1.0, 0.0, 0.0]], seed=0).outcome.item() == Outcome.UNREACHABLE
 
 
 def test_a_solver_without_steps_left_has_reached_its_limit() -> None:
@@ -685,8 +692,8 @@ def test_every_outcome_has_a_sentence_with_cause_and_remedy(outcome: Outcome) ->
 def test_counts_of_outcomes_are_printed_by_name() -> None:
     extreme = torch.tensor([[1.0, 0.0, 0.0]])
     found = fitted("newton").reconstruct(torch.cat([targets(1), extreme]), samples=2, seed=0)
-    assert str(found.outcomes()) == "{CONVERGED: 2, STALLED: 2}"
-    assert found.outcomes() == {Outcome.CONVERGED: 2, Outcome.STALLED: 2}
+    assert str(found.outcomes()) == "{CONVERGED: 2, UNREACHABLE: 2}"
+    assert found.outcomes() == {Outcome.CONVERGED: 2, Outcome.UNREACHABLE: 2}
     assert f"{Outcome.MISSED} {Outcome.MISSED:d}" == "MISSED 1"
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genrev.inverter import Inversion, Outcome
+from genrev.reachable import why
 from genrev.report.columns import compact
 from genrev.report.values import SHORT, number, probability, value_names
 
@@ -106,18 +107,23 @@ def _fits(lines: Sequence[str]) -> bool:
     return max(map(len, lines)) <= _WIDTH
 
 
-def outcome_lines(found: Inversion, method: str, *, stochastic: bool) -> Iterator[str]:
+def outcome_lines(
+    found: Inversion, method: str, *, stochastic: bool, names: Sequence[str] | None = None
+) -> Iterator[str]:
     """Return what each outcome means and which options may help, a paragraph each.
 
     Args:
         found: by the method.
         method: by name.
         stochastic: whether its samples differ.
+        names: of the outputs, where they are known.
     """
     counts, total = found.outcomes(), found.residual.numel()
     for outcome, count in counts.items():
         share = f" ({count} of {total})" if len(counts) > 1 else ""
-        yield paragraph(f"{outcome.name}{share}: {advice(outcome, method, stochastic=stochastic)}")
+        proof = why(found.stats, found.target, names) if outcome is Outcome.UNREACHABLE else ""
+        said = advice(outcome, method, stochastic=stochastic)
+        yield paragraph(f"{outcome.name}{share}: {said} {proof}".rstrip())
 
 
 def paragraph(text: str) -> str:

@@ -113,7 +113,7 @@ class Invert(Shown):
                 tell(line)
             if self.samples > 1 and not stochastic:
                 say(f"{method} draws nothing at random: all {self.samples} samples of a target are the same input")
-            for line in outcome_lines(found, method, stochastic=stochastic):
+            for line in outcome_lines(found, method, stochastic=stochastic, names=names):
                 tell(line)
             self._write(found, network, names, columns)
 

@@ -117,12 +117,17 @@ def _title(place: int, layers: int) -> str:
 def _watch(module: nn.Module, x: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[Any]]:
     """Run the network and note every call of a layer: name, module, what came in, what went out."""
     calls: list[Any] = []
+    entered: list[Any] = []
     with ExitStack() as hooks:
         for name, layer in _layers(module, ""):
 
-            def note(layer: nn.Module, args: tuple[Any, ...], output: Any, name: str = name) -> None:
-                calls.append((name, layer, args, output))
+            def enter(layer: nn.Module, args: tuple[Any, ...]) -> None:
+                entered.append(_writes(args[0] if args else None))
 
+            def note(layer: nn.Module, args: tuple[Any, ...], output: Any, name: str = name) -> None:
+                calls.append((name, layer, args, output, entered.pop(), _writes(output)))
+
+            hooks.callback(layer.register_forward_pre_hook(enter).remove)
             hooks.callback(layer.register_forward_hook(note).remove)
         y = forward(x)
     return y, calls
@@ -140,23 +145,23 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 def _connect(calls: list[Any], x: Tensor, y: Tensor) -> list[Link]:
     links: list[Link] = []
     seen: set[nn.Module] = set()
-    before, value = "the input", x
-    for name, layer, args, output in calls:
+    before, value, written = "the input", x, 0
+    for name, layer, args, output, came, left in calls:
         if layer in seen:
             raise LayerError(
                 f"expected a chain in which every layer runs once, got {name!r} ({type(layer).__name__}) run twice; "
                 f"give each use a module of its own, or {_WAY_OUT}"
             )
         seen.add(layer)
-        if len(args) != 1 or not _hands_over(value, args[0]):
+        if len(args) != 1 or not _hands_over(value, args[0]) or came != written:
             raise _gap(before, f"{name!r} ({type(layer).__name__})")
         if not isinstance(output, Tensor):
             raise LayerError(
                 f"expected layers that return one tensor, got {type(output).__name__} from {name!r}; {_WAY_OUT}"
             )
         links.append(Link(name, layer, tuple(args[0].shape[1:])))
-        before, value = f"{name!r} ({type(layer).__name__})", output
-    if not _hands_over(value, y):
+        before, value, written = f"{name!r} ({type(layer).__name__})", output, left
+    if not _hands_over(value, y) or _writes(y) != written:
         raise _gap(before, "the output")
     return links
 
@@ -166,6 +171,11 @@ def _gap(before: str, after: str) -> LayerError:
         f"expected a chain of modules, each fed by the one before, got something else between {before} and {after}, "
         f"such as a function in forward (F.relu) or a skip connection; write it as modules, or {_WAY_OUT}"
     )
+
+
+def _writes(value: Any) -> int:
+    """Return how often a tensor was written to in place, its views included: a function between layers may do that."""
+    return value._version if isinstance(value, Tensor) and not value.is_inference() else 0
 
 
 def _hands_over(given: Any, taken: Any) -> bool:

@@ -116,7 +116,7 @@ NO_CHAINS: dict[str, tuple[str, Callable[[Written, Tensor], Tensor]]] = {
     "F.relu at the end": ("function in forward", lambda net, x: F.relu(net.c(net.a(x)))),
     "F.softmax at the end": ("function in forward", lambda net, x: F.softmax(net.c(net.a(x)), -1)),
     "F.relu at the start": ("function in forward", lambda net, x: net.c(net.a(F.relu(x)))),
-    "F.relu in place": ("differs", lambda net, x: net.c(F.relu_(net.a(x)))),
+    "F.relu in place": ("function in forward", lambda net, x: net.c(F.relu_(net.a(x)))),
     "torch.relu": ("function in forward", lambda net, x: net.c(torch.relu(net.a(x)))),
     "a scale": ("function in forward", lambda net, x: net.c(2 * net.a(x))),
     "a skip": ("skip connection", lambda net, x: net.c((h := net.a(x)) + net.b(h))),
