@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
 import torch
@@ -119,28 +120,40 @@ def why(stats: Mapping[str, Tensor], target: Tensor, names: Sequence[str] | None
     others = f"; {len(rows)} of {len(target)} targets are beyond such bounds" if len(rows) > 1 else ""
     low, high = (float(stats[name][row, 0]) for name in ("reachable_low", "reachable_high"))
     asked = float(target[row].flatten()[place])
-    return (
-        f"Output {named}{of} was asked to be {asked:.4g}, and {within(low, high)} for every input of the space{others}."
-    )
+    # As many digits as tell the numbers apart.
+    digits = next((few for few in range(4, 10) if _differ(asked, low, high, few)), 9)
+    where = f"{within(low, high, digits)} for every input of the space"
+    return f"Output {named}{of} was asked to be {asked:.{digits}g}, and {where}{others}."
 
 
-def within(low: float, high: float) -> str:
-    """Return where a value lies in words, to four digits.
+def _differ(asked: float, low: float, high: float, digits: int) -> bool:
+    said = float(f"{asked:.{digits}g}")
+    return all(said != float(f"{end:.{digits}g}") for end in (low, high)) and (said in (0, 1)) == (asked in (0, 1))
+
+
+def within(low: float, high: float, digits: int = 4) -> str:
+    """Return where a value lies, in words, rounded outward.
 
     Args:
         low: the least it can be, or -inf.
         high: the greatest, or inf.
+        digits: of each number.
 
     Example:
-        >>> within(0.1234567, 0.9), within(-torch.inf, 2.0)
+        >>> within(0.1234567, 0.9), within(-torch.inf, 1.99999)
         ('lies between 0.1234 and 0.9', 'is at most 2')
     """
+    least, most = _rounded(low, digits, ROUND_FLOOR), _rounded(high, digits, ROUND_CEILING)
     if low == -torch.inf:
-        return f"is at most {high:.4g}"
+        return f"is at most {most}"
     if high == torch.inf:
-        return f"is at least {low:.4g}"
-    # What is zero but for rounding reads as zero.
-    ends = [0.0 if abs(end) < 1e-12 * (high - low) else end for end in (low, high)]
+        return f"is at least {least}"
     if high - low <= 1e-6 * max(abs(low), abs(high)):
-        return f"is {(low + high) / 2:.4g}"
-    return f"lies between {ends[0]:.4g} and {ends[1]:.4g}"
+        return f"is {(low + high) / 2:.{digits}g}"
+    return f"lies between {least} and {most}"
+
+
+def _rounded(end: float, digits: int, rounding: str) -> str:
+    # What our own arithmetic rounds is not to be seen.
+    short = Context(prec=digits, rounding=rounding).plus(Decimal(f"{end:.12g}"))
+    return f"{float(short) if abs(end) > 1e-12 else 0.0:.{digits}g}"

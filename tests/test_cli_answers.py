@@ -188,6 +188,16 @@ def test_each_outcome_is_explained_once_with_its_share():
     assert "--samples" not in lines[1]
 
 
+def test_what_can_t_be_reached_is_said_with_the_output_s_name_and_bounds():
+    proof = {"unreachable": 1, "reachable_low": 0.25, "reachable_high": 0.75}
+    stats = {name: torch.tensor([[value]]) for name, value in proof.items()}
+    found = answered(np.ones((1, 1, 3)), outcome=torch.tensor([[int(Outcome.UNREACHABLE)]]), stats=stats)
+    found.target[0, 1] = 0.9999
+    (said,) = outcome_lines(found, "newton", stochastic=True, names=["X", "O"])
+    sentence = "Output O was asked to be 0.9999, and lies between 0.25 and 0.75 for every input of the space."
+    assert " ".join(said.split()).endswith(sentence)
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_advice_is_written_in_80_columns_and_an_option_stays_with_its_value(outcome):
     found = answered(np.ones((1, 2, 3)), outcome=torch.tensor([[int(outcome), int(Outcome.CONVERGED)]]))

@@ -156,6 +156,17 @@ def test_lines_through_sums_alone_are_exact() -> None:
     torch.testing.assert_close(box.high, middle + radius, atol=1e-9, rtol=0)
 
 
+@both
+def test_lines_allow_for_the_rounding_of_the_network(dtype: torch.dtype) -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        layers = nn.Linear(30, 40), nn.LeakyReLU(0.9), nn.Linear(40, 40), nn.Linear(40, 2)
+        point = 100 * torch.rand(30).to(dtype)
+        network = Network(nn.Sequential(*layers).to(dtype), space=InputSpace((30,), point, point))
+        # At a point lines are as near as arithmetic allows.
+        expect_held(network, network.reachable_box(), point[None])
+
+
 def test_a_network_that_takes_a_value_from_itself_is_known_to_give_nothing() -> None:
     # To a box x and -x are strangers; lines know that they are one.
     first, second = nn.Linear(1, 2, bias=False), nn.Linear(2, 1, bias=False)

@@ -70,7 +70,8 @@ class Interval:
     @property
     def finite(self) -> bool:
         """Whether every value has both bounds."""
-        return bool((self.low.isfinite() & self.high.isfinite()).all())
+        # An infinite end makes the sum infinite or NaN.
+        return math.isfinite(float((self.high - self.low).sum()))
 
     @property
     def magnitude(self) -> Tensor:
