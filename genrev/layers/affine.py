@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from genrev.errors import LayerError
 from genrev.layers.bounds import FLOAT64, Bounds, Interval, bounds, outward
 
-_BLOCK = 2**21
-"""How many weights are held in float64 at once."""
+_BLOCK = 2**17
+"""How many weights are held in float64 at once: as many as a processor's cache holds."""
 
 Change = Callable[[Tensor], Tensor]
 
