@@ -199,7 +199,13 @@ def _(layer: nn.Linear, input_shape: tuple[int, ...]) -> Affine:
     rows = max(1, _BLOCK // max(1, layer.in_features))
 
     def product(x: Tensor, change: Change) -> Tensor:
-        return torch.cat([F.linear(x, change(part.double())) for part in weight.split(rows)], -1)
+        if len(weight) <= rows:
+            return F.linear(x, change(weight.double()))
+        # Written into one tensor: small ones that are kept between large ones that are not leave memory in pieces.
+        y = x.new_empty(*x.shape[:-1], len(weight))
+        for part, place in zip(weight.split(rows), y.split(rows, -1), strict=True):
+            place.copy_(F.linear(x, change(part.double())))
+        return y
 
     def transposed(y: Tensor) -> Tensor:
         parts = zip(y.split(rows, -1), weight.split(rows), strict=True)
