@@ -196,3 +196,22 @@ def moved_inside(target: Tensor, tolerance: Tensor, network: Network) -> Tensor:
     inside = torch.where(edge, inside, target)
     # Typed probabilities sum to one only nearly; logits can only be asked for a sum of one.
     return torch.where(full, inside / inside.sum(-1, keepdim=True), inside)
+
+
+def completed(target: Tensor, outputs: str) -> Tensor:
+    """Return a target whose free values are filled: the rest of a softmax's mass in equal parts, else the middle.
+
+    Args:
+        target: ``(rows, *output_shape)``, NaN where any value will do.
+        outputs: "softmax", "sigmoid" (whose middle is a half) or "values" (zero).
+
+    Example:
+        >>> completed(torch.tensor([[0.8, torch.nan, torch.nan]]), "softmax").tolist()
+        [[0.800000011920929, 0.09999999403953552, 0.09999999403953552]]
+    """
+    free = target.isnan()
+    if outputs == "softmax":
+        rest = (1 - target.nansum(-1, keepdim=True)).clamp(min=1e-6) / free.sum(-1, keepdim=True).clamp(min=1)
+        filled = torch.where(free, rest, target)
+        return torch.where(free.any(-1, keepdim=True), filled / filled.sum(-1, keepdim=True), target)
+    return target.nan_to_num(0.5 if outputs == "sigmoid" else 0.0)

@@ -245,7 +245,7 @@ def settings(words: Sequence[str]) -> dict[str, Any]:
                 f"expected settings as NAME=VALUE, got {word!r} behind {before!r}; where both are values of one, join "
                 f"them by a comma: {before},{word}"
             )
-        if not sign or not name.replace(".", "").isidentifier() or not value:
+        if not sign or not name.replace(".", "").replace("-", "").isidentifier() or not value:
             raise ArgumentError(f"expected settings as NAME=VALUE, got {word!r}; write steps=400")
         if name in found:
             raise ArgumentError(f"expected each setting once, got {name!r} twice; leave one out")

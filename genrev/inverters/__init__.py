@@ -9,6 +9,7 @@ from genrev.checks import called_as
 from genrev.errors import ArgumentError, UnknownNameError, nearest
 from genrev.inverter import Inverter
 from genrev.inverters.boltzmann import DBNInverter, RBMInverter
+from genrev.inverters.bounded_pinv import BoundedPinvInverter
 from genrev.inverters.cvae import CVAEInverter
 from genrev.inverters.decoder import DecoderInverter
 from genrev.inverters.gradient import GradientInverter
@@ -31,6 +32,7 @@ class _Table(dict[str, type[Inverter]]):
 INVERTERS: dict[str, type[Inverter]] = _Table(
     {
         "pinv": PinvInverter,
+        "bounded-pinv": BoundedPinvInverter,
         "gradient": GradientInverter,
         "newton": NewtonInverter,
         "retrieval": RetrievalInverter,

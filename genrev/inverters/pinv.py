@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from genrev.equation import moved_inside
+from genrev.equation import completed, moved_inside
 from genrev.errors import ArgumentError, LayerError
 from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
 from genrev.layers import Inverse, Link, inverse
@@ -72,7 +72,7 @@ class PinvInverter(Inverter):
         return steps[::-1]
 
     def _propose(self, problem: Problem) -> Proposal:
-        y = _filled(moved_inside(problem.target, problem.tolerance, self.network), self.network.outputs)
+        y = completed(moved_inside(problem.target, problem.tolerance, self.network), self.network.outputs)
         shares = []
         for step in self._steps:
             preimage = step.invert(y)
@@ -148,13 +148,3 @@ def _centred(layer: nn.Module) -> nn.Module:
     if layer.bias is not None:
         centred.bias.copy_(layer.bias - layer.bias.mean())
     return centred
-
-
-def _filled(target: Tensor, outputs: str) -> Tensor:
-    """Fill what is free: the rest of a softmax's mass in equal parts, the middle of a sigmoid, else zero."""
-    free = target.isnan()
-    if outputs == "softmax":
-        rest = (1 - target.nansum(-1, keepdim=True)).clamp(min=1e-6) / free.sum(-1, keepdim=True).clamp(min=1)
-        filled = torch.where(free, rest, target)
-        return torch.where(free.any(-1, keepdim=True), filled / filled.sum(-1, keepdim=True), target)
-    return target.nan_to_num(0.5 if outputs == "sigmoid" else 0.0)
