@@ -16,7 +16,7 @@ from genrev.report.columns import compact
 
 _HEADINGS = ("method", "the network says", "residual", "met", "the judge sees", "outcome")
 _CHANCE = "noise"
-_TERM, _WIDTH = 11, 110
+_TERM, _WIDTH = 13, 110
 
 
 def asked_table(comparison: Comparison, place: int) -> str:
