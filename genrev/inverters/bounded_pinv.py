@@ -155,7 +155,8 @@ class BoundedPinvInverter(Inverter):
 
     def _take(self, laws: Sequence[_Law]) -> None:
         self._laws = list(laws)
-        self._steps = [_Step.of(part, law, self) for part, law in zip(self._maps, laws, strict=True)]
+        units = [self.network.space.unit.flatten().to(laws[0].mean), *(torch.ones_like(law.mean) for law in laws[1:])]
+        self._steps = [_Step.of(*each, self) for each in zip(self._maps, laws, units, strict=True)]
 
     def _explore(self) -> None:
         """Draw inputs along the first layer's weights, towards the ends of their range, where there are no data."""
@@ -351,8 +352,11 @@ class _Law:
     @cached_property
     def root(self) -> Tensor:
         """``(n, n)``: what standard normal values are multiplied with to be spread so."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        return vectors * values.clamp(min=0).sqrt()
+        deviation = self.covariance.diagonal().clamp(min=0).sqrt()
+        unit = torch.where(deviation > 0, deviation, 1.0)
+        # Triangular, so that other units of the values change no draw; a little more than it is, to have a factor.
+        alike = self.covariance / unit[:, None] / unit + 1e-9 * torch.eye(len(unit)).to(unit)
+        return deviation[:, None] * torch.linalg.cholesky(alike)
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,13 +378,13 @@ class _Step:
     share: float
 
     @classmethod
-    def of(cls, part: _Map, law: _Law, inverter: BoundedPinvInverter) -> _Step:
-        """Weigh a block's equation against how the values that enter it are spread."""
-        variance = float(law.covariance.diagonal().mean())
-        eye = torch.eye(len(law.mean)).to(law.mean)
-        covariance = law.covariance + inverter.ridge * (variance if variance > 0 else 1.0) * eye
+    def of(cls, part: _Map, law: _Law, unit: Tensor, inverter: BoundedPinvInverter) -> _Step:
+        """Weigh a block's equation against how the values that enter it are spread, each in a unit of its own."""
+        variance = float((law.covariance.diagonal() / unit.square()).mean())
+        ridge = inverter.ridge * (variance if variance > 0 else 1.0) * unit.square()
+        covariance = law.covariance + ridge.diag()
         inverted = torch.linalg.inv(covariance)
-        before = float((part.weight @ covariance * part.weight).sum(1).mean().sqrt())
+        before = float((part.weight @ law.covariance * part.weight).sum(1).mean().sqrt())
         # A layer of zeros gives one value, whatever is asked.
         before = before if before > 0 else 1.0
         middle = law.mean @ part.weight.T + part.bias

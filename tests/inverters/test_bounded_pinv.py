@@ -94,7 +94,7 @@ def test_for_one_layer_without_bounds_it_is_the_ridge_solution_around_the_datas_
     weight, bias = network.module.weight.detach(), network.module.bias.detach()
     covariance = torch.cov(data.T)
     covariance = covariance + 0.1 * covariance.diagonal().mean() * torch.eye(6)
-    noise = (0.1**2 * (weight @ covariance @ weight.T).diagonal().mean()) * torch.eye(2)
+    noise = (0.1**2 * (weight @ torch.cov(data.T) @ weight.T).diagonal().mean()) * torch.eye(2)
     mean = data.mean(0)
     gain = covariance @ weight.T @ torch.linalg.inv(weight @ covariance @ weight.T + noise)
     torch.testing.assert_close(x, mean + gain @ (torch.tensor([0.3, -2.0]) - bias - weight @ mean))

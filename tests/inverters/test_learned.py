@@ -135,7 +135,7 @@ def test_latents_come_from_the_nearest_quarter_of_few_inputs_and_the_nearest_256
     drawn: list[Tensor] = []
     decode = learned.model.decode
     monkeypatch.setattr(learned.model, "decode", lambda z, given: drawn.append(z[:, 0]) or decode(z, given))
-    target = torch.tensor([[0.2, 0.3, 0.5]])
+    target = inverter.network.evaluate(inputs(1))
     inverter.reconstruct(target, samples=4000, seed=0)
     distance = (learned.conditions.members - learned.conditions.of(target)).square().sum(1)
     assert set(torch.cat(drawn).round().int().tolist()) == set(distance.argsort()[:near].tolist())
