@@ -42,11 +42,12 @@ _WIDEST = 4096
 class BoundedPinvInverter(Inverter):
     """Goes backwards layer by layer, as `PinvInverter` does, but never asks a layer for what the one below can't give.
 
-    Each layer's equation is weighed against how its inputs usually are: they minimise |(W x + b - a) / s|^2 +
-    (x - mu)' (S + eps I)^-1 (x - mu) within the box that the layer below can produce, with mean mu and covariance S of
-    the data's values there. What can't be given costs a miss, and no value out of range. A miss counts by what it does
-    behind the activation, so s is larger where that is flat. Then f runs forward, and the same is solved again around
-    the values that were really reached, with what the outputs lack added to what is asked; the best sweep is kept.
+    Each layer's equation is weighed against how its inputs usually are: they minimise ``|(W x + b - a) / s|^2 +
+    (x - mu)' (S + eps I)^-1 (x - mu)`` within the box that the layer below can produce, with mean mu and covariance S
+    of the data's values there. What can't be given costs a miss, and no value out of range. A miss counts by what it
+    does behind the activation, so s is larger where that is flat. Then f runs forward, and the same is solved again
+    around the values that were really reached, with what the outputs lack added to what is asked; the best sweep is
+    kept.
 
     The first sample is what comes of the means mu; others of draws from the data's Gaussian in their place, which for a
     layer without bounds is a draw from the Gaussian given its equation. Without data the covariances are those of
