@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genrev.arrays import expect_shaped
 from genrev.checks import real, whole
@@ -74,6 +74,7 @@ class BoundedPinvInverter(Inverter):
         problems" (the draws).
 
     Example:
+        >>> from torch import nn
         >>> from genrev import InputSpace
         >>> module = nn.Sequential(nn.Linear(6, 4), nn.Sigmoid(), nn.Linear(4, 2), nn.Sigmoid())
         >>> inverter = BoundedPinvInverter(Network(module, space=InputSpace((6,), 0.0, 1.0)))
@@ -125,10 +126,10 @@ class BoundedPinvInverter(Inverter):
                     f"expected layers of at most {_WIDEST} values in and out together, got {size} and {len(bias)} at "
                     f"{part.name!r}; use 'newton', which needs no factor of them"
                 )
-            if part.activations and isinstance(part.activations[-1].module, (nn.Softmax, nn.LogSoftmax)):
+            if part.proportions:
                 # A constant added to all of its inputs is nothing to a softmax.
                 weight, bias = weight - weight.mean(0), bias - bias.mean()
-            floor, ceiling = _ends(part.activations, len(bias))
+            floor, ceiling = _ends(part, len(bias))
             low, high = (end.reshape(size).to(weight) for end in (box.low, box.high))
             if found:
                 # A value that an activation gives at its end alone takes an infinite one before it.
@@ -196,7 +197,7 @@ class BoundedPinvInverter(Inverter):
             found, miss = self._down(*ahead, centres, None if known is None else known[rows])
             reached, y = self._up(found)
             # What the last layer fell short of is asked for once more, on top.
-            lacking[rows] -= self._steps[-1].part.miss(reached[-1], least[rows], most[rows])
+            lacking[rows] -= self._steps[-1].layer.miss(reached[-1], least[rows], most[rows])
             share = _share(y, problem.target[rows], problem.tolerance)
             better = share < best[rows]
             kept = rows[better]
@@ -236,7 +237,7 @@ class BoundedPinvInverter(Inverter):
                 low, high = (torch.where(known.isnan(), bound, known) for bound in (low, high))
             asked = Asked(least, most, step.slack(least, most, centre), centre, low, high)
             wanted = step.layer.nearest(asked)
-            misses.append((step.layer.miss(wanted, asked) * self.slack / asked.slack).square().mean(1).sqrt())
+            misses.append((step.layer.miss(wanted, least, most) * self.slack / asked.slack).square().mean(1).sqrt())
             if place:
                 least, most = self._steps[place - 1].part.asked(wanted)
         return wanted, torch.stack(misses[::-1], 1)
@@ -311,17 +312,6 @@ class _Map:
             torch.where(free | (y >= self.ceiling), math.inf, most),
         )
 
-    def miss(self, x: Tensor, least: Tensor, most: Tensor) -> Tensor:
-        """Return how far the values before the activation are from what is asked, ``(rows, m)``.
-
-        Args:
-            x: ``(rows, n)``.
-            least: ``(rows, m)``.
-            most: ``(rows, m)``.
-        """
-        values = x @ self.weight.T + self.bias
-        return values - torch.minimum(torch.maximum(values, least), most)
-
     def activated(self, values: Tensor) -> Tensor:
         """Return what the activations make of values, ``(rows, m)``.
 
@@ -331,11 +321,6 @@ class _Map:
         for link in self.block.activations:
             values = link.module(values.reshape(len(values), *link.input_shape))
         return values.flatten(1)
-
-    @property
-    def proportions(self) -> bool:
-        """Whether the block ends in proportions, each of which depends on all values before it."""
-        return any(isinstance(link.module, (nn.Softmax, nn.LogSoftmax)) for link in self.block.activations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,7 +391,7 @@ class _Step:
             most: ``(rows, m)``.
             centre: ``(rows, n)``: where the layer's inputs are.
         """
-        if self.part.proportions:
+        if self.part.block.proportions:
             return torch.full_like(least, self.share * self.before)
         here = centre @ self.part.weight.T + self.part.bias
         way = torch.minimum(torch.maximum(here, least), most) - here
@@ -427,10 +412,11 @@ def _back(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return least, most, clamped
 
 
-def _ends(links: Sequence[Link], size: int) -> tuple[Tensor, Tensor]:
+def _ends(block: Block, size: int) -> tuple[Tensor, Tensor]:
     """Return from where on activations are at the ends of what they give, ``(size,)`` each; infinite where nowhere."""
     none = torch.full((size,), math.inf, dtype=torch.float64)
-    if not links or any(isinstance(link.module, (nn.Softmax, nn.LogSoftmax)) for link in links):
+    links = block.activations
+    if not links or block.proportions:
         # Of proportions none is at an end by itself.
         return -none, none
     shape = links[0].input_shape

@@ -55,6 +55,11 @@ class Block:
         links = self.affine or self.activations
         return next((link.name for link in links if any(p.ndim > 1 for p in link.module.parameters())), links[0].name)
 
+    @property
+    def proportions(self) -> bool:
+        """Whether it ends in proportions, each of which depends on all values before it."""
+        return any(isinstance(link.module, (nn.Softmax, nn.LogSoftmax)) for link in self.activations)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's outputs.
 
@@ -77,21 +82,25 @@ class Block:
         weighted = [module for module in weighted if not isinstance(module, nn.Dropout)]
         if len(weighted) == 1 and isinstance(weighted[0], nn.Linear) and weighted[0].in_features == n:
             layer = weighted[0]
+            self._expect_room(layer.out_features, n, dtype)
             weight = layer.weight.detach().to(dtype)
             return weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().to(dtype)
         like = next((p for link in self.affine for p in link.module.parameters()), torch.empty(0, dtype=dtype))
         zero = torch.zeros(1, *self.input_shape, dtype=like.dtype, device=like.device)
         bias = _run(self.affine, zero).flatten()
-        if bias.numel() * n * dtype.itemsize > _MEMORY:
-            raise LayerError(
-                f"expected layers whose matrix takes at most {_MEMORY >> 20} MiB, got one of {bias.numel()} by {n} "
-                f"at {self.name!r}; use an inverter that needs no matrix, such as 'newton'"
-            )
+        self._expect_room(bias.numel(), n, dtype)
         columns = [
             (_run(self.affine, rows.reshape(-1, *self.input_shape)).flatten(1) - bias).to(dtype)
             for rows in torch.eye(n, dtype=like.dtype, device=like.device).split(256)
         ]
         return torch.cat(columns).T.contiguous(), bias.to(dtype)
+
+    def _expect_room(self, rows: int, columns: int, dtype: torch.dtype) -> None:
+        if rows * columns * dtype.itemsize > _MEMORY:
+            raise LayerError(
+                f"expected layers whose matrix takes at most {_MEMORY >> 20} MiB, got one of {rows} by {columns} at "
+                f"{self.name!r}; use an inverter that needs no matrix, such as 'newton'"
+            )
 
 
 def blocks(chain: Chain) -> list[Block]:

@@ -103,15 +103,16 @@ class BoxedLayer:
             x[rows], _ = self._pivot(rest, self._alternate(rest), _GUESSES)
         return x
 
-    def miss(self, x: Tensor, asked: Asked) -> Tensor:
+    def miss(self, x: Tensor, least: Tensor, most: Tensor) -> Tensor:
         """Return how far W x + b is from what is asked, ``(rows, m)``.
 
         Args:
             x: ``(rows, n)``.
-            asked: of the layer.
+            least: ``(rows, m)``: what it is asked to be at least, as in `Asked`.
+            most: ``(rows, m)``.
         """
         values = x @ self.weight.T + self.bias
-        return values - torch.minimum(torch.maximum(values, asked.least), asked.most)
+        return values - torch.minimum(torch.maximum(values, least), most)
 
     @cached_property
     def _units(self) -> tuple[Tensor, Tensor]:

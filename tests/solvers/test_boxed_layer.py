@@ -34,7 +34,7 @@ def asked_for(one: BoxedLayer, rows: int, slack: float, *, points: bool, spread:
 def cost(one: BoxedLayer, x: Tensor, asked: Asked) -> Tensor:
     """What is minimised, ``(rows,)``."""
     away = x - asked.centre
-    return (one.miss(x, asked) / asked.slack).square().sum(1) + ((away @ one.precision) * away).sum(1)
+    return (one.miss(x, asked.least, asked.most) / asked.slack).square().sum(1) + ((away @ one.precision) * away).sum(1)
 
 
 @pytest.mark.parametrize(("m", "n"), [(3, 12), (12, 12), (20, 8), (1, 1)])
@@ -120,7 +120,7 @@ def test_the_smaller_the_slack_the_smaller_the_miss() -> None:
     misses = []
     for slack in (1.0, 1e-1, 1e-2, 1e-3):
         asked = Asked(goal, goal, slack * goal, torch.zeros(2, 10), -none, none)
-        misses.append(float(one.miss(one.nearest(asked), asked).abs().max()))
+        misses.append(float(one.miss(one.nearest(asked), goal, goal).abs().max()))
     assert misses == sorted(misses, reverse=True)
     assert misses[-1] < 1e-3
 
