@@ -15,6 +15,7 @@ _PUBLIC = {
     "CVAEInverter": "genrev.inverters.cvae",
     "DBNInverter": "genrev.inverters.boltzmann",
     "DecoderInverter": "genrev.inverters.decoder",
+    "Equilibrium": "genrev.models.equilibrium",
     "GenrevError": "genrev.errors",
     "GradientInverter": "genrev.inverters.gradient",
     "INVERTERS": "genrev.inverters",
@@ -27,6 +28,7 @@ _PUBLIC = {
     "Outcome": "genrev.inverter",
     "PinvInverter": "genrev.inverters.pinv",
     "RBMInverter": "genrev.inverters.boltzmann",
+    "RecurrentInverter": "genrev.inverters.recurrent",
     "Refined": "genrev.inverters.wrappers",
     "RetrievalInverter": "genrev.inverters.retrieval",
     "Traits": "genrev.inverter",
@@ -34,6 +36,7 @@ _PUBLIC = {
     "compare": "genrev.comparison",
     "load": "genrev.checkpoint",
     "save": "genrev.checkpoint",
+    "unroll": "genrev.models.recurrent",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -51,9 +54,12 @@ if TYPE_CHECKING:
     from genrev.inverters.gradient import GradientInverter
     from genrev.inverters.newton import NewtonInverter
     from genrev.inverters.pinv import PinvInverter
+    from genrev.inverters.recurrent import RecurrentInverter
     from genrev.inverters.retrieval import RetrievalInverter
     from genrev.inverters.wrappers import BestOf, Refined
     from genrev.judge import Judge
+    from genrev.models.equilibrium import Equilibrium
+    from genrev.models.recurrent import unroll
     from genrev.network import Network
     from genrev.space import InputSpace
 

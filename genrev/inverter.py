@@ -89,6 +89,7 @@ class Traits:
         uses_start: it stays near a start that is given.
         gradients: it differentiates the network.
         chain: it needs a network that is a chain of layers it knows.
+        recurrent: it needs a network with a recurrent layer in it.
         steps: the keyword that says how many steps its Markov chains take, where a draw of fewer steps is where one of
             more has been on its way; None for what runs no such chain.
         drawing: the keywords that decide how a fitted one draws, and nothing of what it learns.
@@ -105,6 +106,7 @@ class Traits:
     uses_start: bool = False
     gradients: bool = False
     chain: bool = False
+    recurrent: bool = False
     steps: str | None = None
     drawing: tuple[str, ...] = ()
 

@@ -43,8 +43,9 @@ class Completion:
         from genrev.inverters import INVERTERS
 
         learners = [name for name, kind in INVERTERS.items() if kind.traits.learns]
-        refined = [f"{name}+newton" for name, kind in INVERTERS.items() if not kind.traits.uses_start]
-        methods = (*INVERTERS, *refined)
+        # No network that a command reads has a recurrent layer.
+        known = {name: kind.traits for name, kind in INVERTERS.items() if not kind.traits.recurrent}
+        methods = (*known, *(f"{name}+newton" for name, traits in known.items() if not traits.uses_start))
         commands = {**COMMANDS, "invert": _offering(COMMANDS["invert"], "method", methods)}
         commands["compare"] = _offering(COMMANDS["compare"], "methods", methods)
         script = io.StringIO()

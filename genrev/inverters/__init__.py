@@ -15,6 +15,7 @@ from genrev.inverters.decoder import DecoderInverter
 from genrev.inverters.gradient import GradientInverter
 from genrev.inverters.newton import NewtonInverter
 from genrev.inverters.pinv import PinvInverter
+from genrev.inverters.recurrent import RecurrentInverter
 from genrev.inverters.retrieval import RetrievalInverter
 from genrev.inverters.wrappers import BestOf, Refined
 from genrev.network import Network
@@ -33,6 +34,7 @@ INVERTERS: dict[str, type[Inverter]] = _Table(
     {
         "pinv": PinvInverter,
         "bounded-pinv": BoundedPinvInverter,
+        "recurrent": RecurrentInverter,
         "gradient": GradientInverter,
         "newton": NewtonInverter,
         "retrieval": RetrievalInverter,

@@ -53,6 +53,7 @@ class Refined(Inverter):
             uses_start=one.uses_start,
             gradients=one.gradients or two.gradients,
             chain=one.chain or two.chain,
+            recurrent=one.recurrent or two.recurrent,
         )
         super().__init__(then.network, tolerance=then.tolerance if tolerance is None else tolerance)
         self.first, self.then = first, then

@@ -17,7 +17,7 @@ from genrev.judge import Judge
 FACTOR = torch.tensor([2.0**-12, 2.0**15, 4.0, 0.5, 2.0], dtype=torch.float64)
 WIDTH = torch.tensor([1.0, 2.0, 0.25, 1.0, 0.0], dtype=torch.float64)
 SHORT = {name: {"steps": 60} for name in ("decoder", "cvae", "rbm", "dbn")}
-METHODS = [*(name for name in INVERTERS if name != "pinv"), "cvae+newton"]
+METHODS = [*(name for name, kind in INVERTERS.items() if not kind.traits.chain), "cvae+newton"]
 
 
 def inputs(n: int, seed: int) -> Tensor:
