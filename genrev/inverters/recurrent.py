@@ -134,7 +134,10 @@ class RecurrentInverter(Inverter):
         if len(off) == 0:
             return
         second = self._walk(y[off], problem[off], follow=True)
-        nearer = second.away.amax(1) < walk.away[off].amax(1).nan_to_num(math.inf)
+        most, before = second.away.amax(1), walk.away[off].amax(1)
+        # One step that no input meets may be the worst of both.
+        alike = (most - before).abs() <= 1e-6 * before
+        nearer = torch.where(alike, second.away.sum(1) < walk.away[off].sum(1), most < before)
         kept = off[nearer]
         walk.x[kept], walk.away[kept] = second.x[nearer], second.away[nearer]
         walk.clamped[kept], walk.followed[kept] = second.clamped[nearer], True
@@ -295,14 +298,28 @@ def _inverses(parts: list[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tuple
         x: ``(1, ...)``: what goes in.
     """
     found: list[tuple[Inverse, tuple[int, ...]]] = []
-    for name, module in parts:
+    for place, (name, module) in enumerate(parts):
         shape = tuple(x.shape[1:])
+        after = next((one for _, one in parts[place + 1 :] if not isinstance(one, _RESHAPING)), None)
+        summed = isinstance(after, (nn.Softmax, nn.LogSoftmax))
+        undone = _centred(module) if isinstance(module, nn.Linear) and summed else module
         try:
-            found.insert(0, (inverse(module, shape), shape))
+            found.insert(0, (inverse(undone, shape), shape))
         except LayerError as error:
             raise LayerError(f"layer {name!r}: {error}") from None
         x = module(x.clone())
     return found, x
+
+
+def _centred(layer: nn.Linear) -> nn.Module:
+    """Leave out of a linear layer what a softmax behind it can't see, a constant, so that the shortest one is taken."""
+    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    centred: nn.Linear = nn.utils.skip_init(nn.Linear, *weight.shape[::-1], bias=bias is not None)
+    centred = centred.to(weight)
+    centred.weight.copy_(weight - weight.mean(0))
+    if bias is not None:
+        centred.bias.copy_(bias - bias.mean())
+    return centred
 
 
 def _read(module: nn.Module) -> tuple[list[_Layer], list[Tensor], int]:
