@@ -61,7 +61,7 @@ def _a_network_that_the_method_takes(request: pytest.FixtureRequest, monkeypatch
 
 
 def recurrent(name: Any) -> bool:
-    return name in INVERTERS and INVERTERS[name].traits.recurrent
+    return isinstance(name, str) and name in INVERTERS and INVERTERS[name].traits.recurrent
 
 
 def network(dtype: torch.dtype = torch.float64, name: str = "") -> Network:
