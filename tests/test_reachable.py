@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_contract import NAMES, fitted, inputs, module
+from test_contract import NAMES, _a_network_that_the_method_takes, fitted, inputs, module  # noqa: F401
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -12,8 +12,9 @@ from sentences import assert_one_sentence
 from torch import Tensor, nn
 
 import genrev
-from genrev import InputSpace, Network, NewtonInverter, RetrievalInverter, unroll
-from genrev.errors import ArgumentError
+from genrev import InputSpace, Network, NewtonInverter, PinvInverter, RetrievalInverter, unroll
+from genrev.errors import ArgumentError, LayerError
+from genrev.layers import Interval, bounds, inverse
 
 STACKS = {
     "RNN": (nn.RNN, {}),
@@ -239,3 +240,71 @@ def test_what_can_not_be_unrolled_is_refused_in_a_sentence(case: str) -> None:
 def test_a_call_that_does_not_fit_is_told_how() -> None:
     with pytest.raises(ArgumentError, match="expected steps= in a call of unroll"):
         unroll(nn.RNN(2, 3))  # type: ignore[call-arg]
+
+
+def scaled(module: nn.Module, factor: float) -> nn.Module:
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(factor)
+    return module
+
+
+TIED = {
+    "RNN": nn.RNN(3, 3),
+    "fewer inputs than values": nn.RNN(2, 5, num_layers=1),
+    "several layers": nn.RNN(3, 4, num_layers=2, batch_first=True),
+    "of relu, all alive": nn.RNN(2, 4, nonlinearity="relu"),
+    "no bias": nn.RNN(2, 3, bias=False),
+    "cell": nn.RNNCell(2, 3),
+}
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_the_inverse_of_an_unrolled_layer_gives_its_inputs_back(case: str) -> None:
+    torch.manual_seed(0)
+    module = copy.deepcopy(TIED[case]).double().eval()
+    if "relu" in case:
+        for name, parameter in module.named_parameters():
+            parameter.data = parameter.data.abs() if "weight" in name else torch.ones_like(parameter)
+    state = torch.rand(getattr(module, "num_layers", 1), module.hidden_size)
+    layer = unroll(module, steps=6, state=state[0] if case == "cell" else state)
+    x = torch.rand(4, 6, module.input_size)
+    y = layer(x).detach()
+    preimage = inverse(layer, (6, module.input_size))(y)
+    torch.testing.assert_close(preimage.x, x)
+    assert not preimage.clamped.any()
+    network = Network(nn.Sequential(layer), space=InputSpace((6, module.input_size)))
+    torch.testing.assert_close(PinvInverter(network).reconstruct(y).best, x)
+    y[0, 2, 1] = -2.0
+    assert bool(inverse(layer, (6, module.input_size))(y).clamped[0, 2, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", STACKS)
+def test_the_bounds_of_an_unrolled_module_hold_all_that_comes_out(case: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    layer = unroll(scaled(stack(case, batch_first=True), 3.0), steps=6, state=state_of(stack(case, batch_first=True)))
+    layer = layer.to(dtype)
+    x = torch.rand(500, 6, 3, dtype=dtype).round()
+    if "projected" in case:
+        with pytest.raises(LayerError, match="got LSTM with a projection"):
+            bounds(layer, (6, 3))
+        return
+    box = bounds(layer, (6, 3))(Interval(torch.zeros(1, 6, 3), torch.ones(1, 6, 3), dtype))
+    assert bool(box.contains(layer(x)).all())
+    assert bool((box.low >= (-1.001 if "relu" not in case else 0.0)).all())
+    network = Network(nn.Sequential(layer, nn.Flatten()), space=InputSpace((6, 3), 0.0, 1.0))
+    torch.testing.assert_close(network.reachable_box().low, box.low[0].flatten())
+
+
+def test_the_bounds_of_an_rnn_at_one_input_are_its_outputs() -> None:
+    layer, x = unroll(nn.RNN(3, 5, num_layers=2), steps=8), torch.randn(1, 8, 3)
+    box = bounds(layer, (8, 3))(Interval(x, x))
+    torch.testing.assert_close(box.low, layer(x).detach())
+    assert bool(((box.low < layer(x)) & (layer(x) < box.high)).all())
+
+
+def test_what_is_no_plain_recurrence_has_no_inverse_of_a_formula() -> None:
+    for module in (nn.LSTM(2, 3), nn.RNN(2, 3, bidirectional=True)):
+        with pytest.raises(LayerError, match=r"expected an unrolled nn\.RNN of one direction, .* use 'newton'"):
+            inverse(unroll(module, steps=4), (4, 2))

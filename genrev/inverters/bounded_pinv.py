@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrev.arrays import expect_shaped
 from genrev.checks import real, whole
@@ -18,6 +18,7 @@ from genrev.errors import ArgumentError, LayerError
 from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
 from genrev.layers import Interval, Link, everything, inverse, reach
 from genrev.layers.blocks import Block, blocks
+from genrev.layers.elementwise import curve
 from genrev.network import Network
 from genrev.solvers.boxed_layer import Asked, BoxedLayer
 from genrev.training import seeded
@@ -37,6 +38,12 @@ _DRAWS = 1000
 
 _WIDEST = 4096
 """How many values a layer may have in and out together: its factor has the square of that."""
+
+_IDLE = (nn.Dropout, nn.modules.dropout._DropoutNd, nn.Flatten, nn.Unflatten)
+"""What leaves the values as they are."""
+
+_BENT = (nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish)
+"""What falls before it rises."""
 
 
 class BoundedPinvInverter(Inverter):
@@ -119,6 +126,7 @@ class BoundedPinvInverter(Inverter):
         parts = blocks(self.network.chain())
         shapes = [part.input_shape for part in parts[1:]] + [self.network.output_shape]
         for part, shape in zip(parts, shapes, strict=True):
+            _expect_single(part)
             size = math.prod(part.input_shape)
             weight, bias = part.matrix(torch.float64)
             if size + len(bias) > _WIDEST:
@@ -410,6 +418,18 @@ def _back(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         least, most = below.low.flatten(1), above.high.flatten(1)
         clamped |= (below.clamped | above.clamped).flatten(1)
     return least, most, clamped
+
+
+def _expect_single(block: Block) -> None:
+    """Refuse what stands behind an affine map and is no rising function of each value alone, or a softmax."""
+    for link in block.activations:
+        kind = type(link.module)
+        known = curve.dispatch(kind) is not curve.dispatch(object) and not isinstance(link.module, _BENT)
+        if not known and not isinstance(link.module, (nn.Softmax, nn.LogSoftmax, nn.Identity, *_IDLE)):
+            raise LayerError(
+                f"expected activations that rise with each value alone, got {kind.__name__} at {link.name!r}; use "
+                "'newton', which needs no inverse of a layer"
+            )
 
 
 def _ends(block: Block, size: int) -> tuple[Tensor, Tensor]:

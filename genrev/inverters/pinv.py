@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from genrev.equation import completed, moved_inside
-from genrev.errors import ArgumentError, LayerError
+from genrev.errors import ArgumentError
 from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
-from genrev.layers import Inverse, Link, inverse
+from genrev.layers import Inverse, Link, inverses
 from genrev.network import Network
-
-_PASSING = (nn.Identity, nn.Dropout, nn.Flatten)
 
 
 class PinvInverter(Inverter):
@@ -60,16 +58,8 @@ class PinvInverter(Inverter):
     def _prepare(self) -> list[_Step]:
         """Compute what depends on the network alone: the inverse of each layer, last layer first."""
         chain = self.network.chain()
-        links, steps = chain.links, []
-        for place, (link, title) in enumerate(zip(links, chain.titles(), strict=True)):
-            # What only passes values on does not stand between a linear layer and its softmax.
-            after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
-            module = _centred(link.module) if isinstance(after, (nn.Softmax, nn.LogSoftmax)) else link.module
-            try:
-                steps.append(_Step(link, title, inverse(module, link.input_shape)))
-            except LayerError as error:
-                raise LayerError(f"layer {link.name!r}: {error}") from None
-        return steps[::-1]
+        parts = zip(chain.links, chain.titles(), inverses(chain.links), strict=True)
+        return [_Step(link, title, invert) for link, title, invert in parts][::-1]
 
     def _propose(self, problem: Problem) -> Proposal:
         y = completed(moved_inside(problem.target, problem.tolerance, self.network), self.network.outputs)
@@ -132,19 +122,3 @@ def _percent(share: Tensor) -> str:
     """Return a mean share; one that is not zero does not read as zero."""
     mean = float(share.double().mean())
     return f"{100 * mean:.0f} %" if mean >= 0.005 or mean == 0 else "under 1 %"
-
-
-def _centred(layer: nn.Module) -> nn.Module:
-    """Leave out of a linear layer what a softmax behind it can't see: a constant added to all of its outputs.
-
-    The pseudo-inverse of what is left solves for the constant and for the shortest input at once.
-    """
-    if not isinstance(layer, nn.Linear):
-        return layer
-    weight = layer.weight.detach()
-    centred = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-    centred = centred.to(weight.device, weight.dtype)
-    centred.weight.copy_(weight - weight.mean(0))
-    if layer.bias is not None:
-        centred.bias.copy_(layer.bias - layer.bias.mean())
-    return centred

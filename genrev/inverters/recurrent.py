@@ -9,12 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from genrev.equation import AIM, moved_inside
+from genrev.equation import AIM, completed, moved_inside
 from genrev.errors import ArgumentError, LayerError
 from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
-from genrev.layers import Inverse, inverse
+from genrev.layers import Inverse, Link, inverses
 from genrev.models.equilibrium import Equilibrium
-from genrev.models.recurrent import Unrolled
+from genrev.models.recurrent import tied
+from genrev.models.unrolled import Unrolled
 from genrev.network import Network
 from genrev.solvers.activated import ActivatedLayer
 
@@ -87,13 +88,13 @@ class RecurrentInverter(Inverter):
         self._layers, self._state, self._steps = _read(recurrent)
         self._implicit = isinstance(recurrent, Equilibrium)
         x = self.network._some_inputs()[:1]
-        self._before, x = _inverses(before, x)
+        self._before, x = _undone(before, x)
         # What the input space says of values can be held while solving where the layer takes the values themselves.
         self._direct = all(isinstance(module, _RESHAPING) for _, module in before)
         self._shape = tuple(x.shape[1:])
         y = recurrent(x)
         self._state_shape = tuple(y.shape[1:])
-        self._behind, _ = _inverses(behind, y)
+        self._behind, _ = _undone(behind, y)
 
     def _row_bytes(self) -> int:
         # The values and inputs of each step and layer; a weighted matrix of one layer, its factor and an inverse.
@@ -290,36 +291,18 @@ def _sequence(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
     return [part for child, layer in named for part in _sequence(layer, child)]
 
 
-def _inverses(parts: list[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tuple[Inverse, tuple[int, ...]]], Tensor]:
+def _undone(parts: list[tuple[str, nn.Module]], x: Tensor) -> tuple[list[tuple[Inverse, tuple[int, ...]]], Tensor]:
     """Return the inverses of layers with the shapes of their inputs, the last layer first, and what comes out of all.
 
     Args:
         parts: layers by name, in the order they run.
         x: ``(1, ...)``: what goes in.
     """
-    found: list[tuple[Inverse, tuple[int, ...]]] = []
-    for place, (name, module) in enumerate(parts):
-        shape = tuple(x.shape[1:])
-        after = next((one for _, one in parts[place + 1 :] if not isinstance(one, _RESHAPING)), None)
-        summed = isinstance(after, (nn.Softmax, nn.LogSoftmax))
-        undone = _centred(module) if isinstance(module, nn.Linear) and summed else module
-        try:
-            found.insert(0, (inverse(undone, shape), shape))
-        except LayerError as error:
-            raise LayerError(f"layer {name!r}: {error}") from None
+    links = []
+    for name, module in parts:
+        links.append(Link(name, module, tuple(x.shape[1:])))
         x = module(x.clone())
-    return found, x
-
-
-def _centred(layer: nn.Linear) -> nn.Module:
-    """Leave out of a linear layer what a softmax behind it can't see, a constant, so that the shortest one is taken."""
-    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
-    centred: nn.Linear = nn.utils.skip_init(nn.Linear, *weight.shape[::-1], bias=bias is not None)
-    centred = centred.to(weight)
-    centred.weight.copy_(weight - weight.mean(0))
-    if bias is not None:
-        centred.bias.copy_(bias - bias.mean())
-    return centred
+    return [(undo, link.input_shape) for undo, link in zip(inverses(links), links, strict=True)][::-1], x
 
 
 def _read(module: nn.Module) -> tuple[list[_Layer], list[Tensor], int]:
@@ -327,21 +310,15 @@ def _read(module: nn.Module) -> tuple[list[_Layer], list[Tensor], int]:
     if isinstance(module, Equilibrium):
         layer = _layer(module.weight_ih, module.weight_hh, module.bias, module.activation)
         return [layer], [layer.bias * 0], 1
-    inner, steps = module.module, int(module.steps)  # type: ignore[arg-type]
-    if not isinstance(inner, (nn.RNN, nn.RNNCell)) or (isinstance(inner, nn.RNN) and inner.bidirectional):
-        got = f"a bidirectional {type(inner).__name__}" if isinstance(inner, nn.RNN) else type(inner).__name__
-        raise LayerError(f"expected an unrolled nn.RNN of one direction, or nn.RNNCell, got {got}; {_WAY_OUT}")
-    activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[inner.nonlinearity]()
-    suffixes = [f"_l{place}" for place in range(inner.num_layers)] if isinstance(inner, nn.RNN) else [""]
     layers: list[_Layer] = []
-    for suffix in suffixes:
-        inward, within = (getattr(inner, f"weight_{part}{suffix}") for part in ("ih", "hh"))
-        bias = sum(getattr(inner, f"bias_{part}{suffix}") for part in ("ih", "hh")) if inner.bias else None
+    for inward, within, biases, activation in tied(module.module):  # type: ignore[arg-type]
         # What an upper layer of ReLUs takes is what the lower one gives.
-        positive = bool(layers) and inner.nonlinearity == "relu"
-        layers.append(_layer(inward, within, bias, activation, positive=positive))
+        positive = bool(layers) and isinstance(activation, nn.ReLU)
+        layers.append(
+            _layer(inward, within, torch.stack(biases).sum(0) if biases else None, activation, positive=positive)
+        )
     state = module.state.double().reshape(len(layers), -1)  # type: ignore[operator]
-    return layers, list(state), steps
+    return layers, list(state), int(module.steps)  # type: ignore[arg-type]
 
 
 def _layer(
@@ -353,11 +330,5 @@ def _layer(
 
 
 def _filled(target: Tensor, outputs: str) -> Tensor:
-    """Fill what is free of a step that is asked: an equal share of a softmax, the middle of a sigmoid, else zero."""
-    free = target.isnan()
-    filled = target.nan_to_num(0.5 if outputs == "sigmoid" else 0.0)
-    if outputs == "softmax":
-        share = (1 - target.nansum(-1, keepdim=True)).clamp(min=1e-6) / free.sum(-1, keepdim=True).clamp(min=1)
-        filled = torch.where(free, share, target)
-        filled = torch.where(free.any(-1, keepdim=True), filled / filled.sum(-1, keepdim=True), target)
-    return torch.where(free.all(-1, keepdim=True), math.nan, filled)
+    """Fill what is free of a step that is asked."""
+    return torch.where(target.isnan().all(-1, keepdim=True), math.nan, completed(target, outputs))

@@ -4,6 +4,7 @@
 import genrev.layers.affine
 import genrev.layers.elementwise
 import genrev.layers.normalised  # noqa: F401
+from genrev.layers.backwards import inverses
 from genrev.layers.bounds import Bounds, Interval, bounds
 from genrev.layers.chain import Chain, Link
 from genrev.layers.preimage import Inverse, Preimage, inverse, is_invertible
@@ -19,6 +20,7 @@ __all__ = [
     "bounds",
     "everything",
     "inverse",
+    "inverses",
     "is_invertible",
     "reach",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genrev.checks import called_as, one_of, whole
+from genrev.layers import Inverse, Preimage, inverse
 
 _KINDS: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor], Tensor]]] = {
     "tanh": (nn.Tanh, lambda y: 1 - y.square()),
@@ -115,3 +116,19 @@ class Equilibrium(nn.Module):
     def extra_repr(self) -> str:
         """Say the widths."""
         return f"{self.weight_ih.shape[1]}, {self.weight_ih.shape[0]}, steps={self.steps}"
+
+
+@inverse.register
+def _(layer: Equilibrium, input_shape: tuple[int, ...]) -> Inverse:
+    """W+ (s^-1(y) - U y - b): the fixed point is known."""
+    weight, within = layer.weight_ih.detach(), layer.weight_hh.detach()
+    linear: nn.Linear = nn.utils.skip_init(nn.Linear, *weight.shape[::-1])
+    linear.weight, linear.bias = (nn.Parameter(part.detach(), requires_grad=False) for part in (weight, layer.bias))
+    back, undo = inverse(linear, input_shape), inverse(layer.activation, (len(weight),))
+
+    def invert(y: Tensor) -> Preimage:
+        preimage = undo(y)
+        asked = back(preimage.x - y @ within.T)
+        return Preimage(asked.low, asked.high, preimage.clamped | asked.clamped)
+
+    return invert

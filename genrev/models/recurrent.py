@@ -1,23 +1,18 @@
-"""Recurrent modules unrolled: a plain module from a sequence to a sequence, the state it begins in fixed."""
+"""Recurrent networks: a module unrolled over time, and what that is as a layer: its inverse and its bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genrev.arrays import as_numbers
-from genrev.checks import called_as, whole
-from genrev.errors import ArgumentError
+from genrev.checks import called_as
+from genrev.errors import LayerError
+from genrev.layers import Bounds, Interval, Inverse, Preimage, bounds, inverse
+from genrev.models.unrolled import CELLS, STACKS, State, Unrolled
 
-State = Tensor | tuple[Tensor, ...]
-"""What a recurrent module keeps between two steps."""
-
-_CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
-_STACKS = (nn.RNN, nn.LSTM, nn.GRU)
+_WAY_OUT = "use 'newton', which inverts any unrolled module"
 
 
 @called_as("unroll(torch.nn.LSTM(4, 8, batch_first=True), steps=10)")
@@ -53,151 +48,121 @@ def unroll(module: nn.Module, *, steps: int, state: Any = None) -> Unrolled:
     return Unrolled(module, steps=steps, state=state)
 
 
-class Unrolled(nn.Module):
-    """A recurrent module over a fixed number of steps, from a fixed state; `unroll` says what it takes.
+def tied(module: nn.Module) -> list[tuple[Tensor, Tensor, list[Tensor], nn.Module]]:
+    """Return W, U, the biases and the activation of each layer h' = s(W x + U h + b) of a module in one direction.
 
     Args:
-        module: the recurrent module, whose weights it shares.
-        steps: how many steps of time a sequence has.
-        state: what the module begins in, without a batch; zeros where it is left out.
+        module: what is unrolled.
 
     Raises:
-        ArgumentError: the module is not recurrent, or the state not one of it.
+        LayerError: it is no such module.
 
     Example:
-        >>> Unrolled(nn.GRUCell(2, 3), steps=5)(torch.zeros(1, 5, 2)).shape
-        torch.Size([1, 5, 3])
+        >>> ((inward, within, biases, activation),) = tied(nn.RNN(2, 3))
+        >>> inward.shape, within.shape, len(biases), activation
+        (torch.Size([3, 2]), torch.Size([3, 3]), 2, Tanh())
     """
-
-    def __init__(self, module: nn.Module, *, steps: int, state: Any = None) -> None:
-        super().__init__()
-        if not isinstance(module, nn.Module):
-            got = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
-            raise ArgumentError(
-                f"expected a recurrent torch.nn.Module, got {got}; give an nn.RNN, nn.LSTM or nn.GRU, a cell of one, "
-                "or a module of your own called as cell(x, state)"
-            )
-        self.steps = whole("steps", steps)
-        self.module = module
-        wanted = _state_shapes(module)
-        if state is None and wanted is None:
-            raise ArgumentError(
-                f"expected the state that a cell of your own begins in, got none for {type(module).__name__}; give "
-                "state=torch.zeros(hidden), or a tuple where it keeps several"
-            )
-        given = [torch.zeros(shape) for shape in wanted or ()] if state is None else _parts(state)
-        _check_state(given, wanted, module)
-        # A lone tensor is handed to the module as it is, and a tuple of one as a tuple.
-        self._pair = len(wanted) > 1 if wanted is not None else isinstance(state, (tuple, list))
-        like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-        for place, part in enumerate(given):
-            self.register_buffer(f"state{place}", part.detach().to(like.device, like.dtype, copy=True))
-
-    @property
-    def state(self) -> State:
-        """What the module begins in, without a batch: a tensor, or a tuple of them."""
-        parts = tuple(self._buffers.values())
-        return parts if self._pair else parts[0]  # type: ignore[return-value]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs of all steps.
-
-        Args:
-            x: ``(batch, steps, in)``.
-
-        Returns:
-            ``(batch, steps, out)``; of a cell of your own ``(batch, steps, *output_shape)``.
-
-        Raises:
-            ArgumentError: x has another number of steps.
-        """
-        if x.ndim < 3 or x.shape[1] != self.steps:
-            raise ArgumentError(
-                f"expected sequences (batch, {self.steps}, in), got {tuple(x.shape)}; give sequences of so many steps, "
-                "or unroll the module over theirs"
-            )
-        # CuDNN has no gradients in eval mode, and second ones in neither.
-        plain = x.is_cuda and torch.is_grad_enabled() and not self.training
-        with torch.backends.cudnn.flags(enabled=False) if plain else nullcontext():
-            return self._run_stack(x) if isinstance(self.module, nn.RNNBase) else self._run_cell(x)
-
-    def _run_stack(self, x: Tensor) -> Tensor:
-        first = bool(self.module.batch_first)
-        state = tuple(
-            part.to(x)[:, None].expand(-1, len(x), -1).contiguous()  # type: ignore[union-attr]
-            for part in self._buffers.values()
-        )
-        y, _ = self.module(x if first else x.transpose(0, 1), state if self._pair else state[0])
-        return y if first else y.transpose(0, 1)
-
-    def _run_cell(self, x: Tensor) -> Tensor:
-        parts = tuple(
-            part.to(x).expand(len(x), *part.shape)  # type: ignore[union-attr]
-            for part in self._buffers.values()
-        )
-        state: State = parts if self._pair else parts[0]
-        outputs = []
-        for step in range(self.steps):
-            output, state = self._outcome(self.module(x[:, step], state))
-            outputs.append(output)
-        return torch.stack(outputs, 1)
-
-    def _outcome(self, result: Any) -> tuple[Tensor, State]:
-        """Return the output and the new state, of what a cell returned."""
-        listed = isinstance(result, (tuple, list))
-        if self._pair and listed and all(isinstance(part, Tensor) for part in result):
-            if len(result) == len(self._buffers):
-                return result[0], tuple(result)
-        elif listed and len(result) == 2 and isinstance(result[0], Tensor):
-            output, state = result
-            if self._pair and isinstance(state, (tuple, list)) and len(state) == len(self._buffers):
-                return output, tuple(state)
-            if not self._pair and isinstance(state, Tensor):
-                return output, state
-        elif not self._pair and isinstance(result, Tensor):
-            return result, result
-        got = f"{len(result)} parts" if listed else type(result).__name__
-        state = f"a tuple of {len(self._buffers)} tensors" if self._pair else "a tensor"
-        raise ArgumentError(
-            f"expected {type(self.module).__name__} to return its new state, {state} as the first is, or (output, "
-            f"state), got {got}; return one of the two"
-        )
-
-    def extra_repr(self) -> str:
-        """Say how many steps there are."""
-        return f"steps={self.steps}"
+    if not isinstance(module, (nn.RNN, nn.RNNCell)) or (isinstance(module, nn.RNN) and module.bidirectional):
+        got = f"a bidirectional {type(module).__name__}" if isinstance(module, nn.RNN) else type(module).__name__
+        raise LayerError(f"expected an unrolled nn.RNN of one direction, or nn.RNNCell, got {got}; {_WAY_OUT}")
+    activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[module.nonlinearity]()
+    suffixes = [f"_l{place}" for place in range(module.num_layers)] if isinstance(module, nn.RNN) else [""]
+    layers = []
+    for suffix in suffixes:
+        inward, within = (getattr(module, f"weight_{part}{suffix}").detach() for part in ("ih", "hh"))
+        biases = [getattr(module, f"bias_{part}{suffix}").detach() for part in ("ih", "hh")] if module.bias else []
+        layers.append((inward, within, biases, activation))
+    return layers
 
 
-def _state_shapes(module: nn.Module) -> list[tuple[int, ...]] | None:
-    """Return the shapes of the state of torch's own modules, without a batch; None for a cell of another's."""
-    if isinstance(module, _STACKS):
-        copies = module.num_layers * (2 if module.bidirectional else 1)
-        hidden = (copies, module.proj_size or module.hidden_size)
-        return [hidden, (copies, module.hidden_size)] if isinstance(module, nn.LSTM) else [hidden]
-    if isinstance(module, _CELLS):
-        return [(module.hidden_size,)] * (2 if isinstance(module, nn.LSTMCell) else 1)
-    return None
+@inverse.register
+def _(layer: Unrolled, input_shape: tuple[int, ...]) -> Inverse:
+    """x_t = W+ (s^-1(h_t) - U h_(t-1) - b), the top layer first: all states are known, so all steps go at once."""
+    parts = []
+    for (inward, within, biases, activation), state in zip(tied(layer.module), _rows(layer.state), strict=True):
+        linear = _linear(inward, torch.stack(biases).sum(0) if biases else inward.new_zeros(len(inward)))
+        shape = (len(inward),)
+        parts.append((inverse(linear, inward.shape[1:]), inverse(activation, shape), within, state))
+
+    def invert(y: Tensor) -> Preimage:
+        clamped = torch.zeros_like(y, dtype=torch.bool)
+        for back, undo, within, state in reversed(parts):
+            preimage = undo(y.flatten(0, 1))
+            values = preimage.x.reshape(y.shape)
+            before = torch.cat([state.to(y).expand(len(y), 1, -1), y[:, :-1]], 1)
+            asked = back((values - before @ within.T).flatten(0, 1))
+            if y.shape == clamped.shape:
+                clamped |= (preimage.clamped | asked.clamped).reshape(y.shape)
+            y = asked.x.reshape(*y.shape[:2], -1)
+        return Preimage(y, y, clamped)
+
+    return invert
 
 
-def _parts(state: Any) -> list[Tensor]:
-    """Return the tensors of a state: a list of numbers is one, a tuple or list of tensors or arrays several."""
-    several = isinstance(state, tuple) or (isinstance(state, list) and any(isinstance(one, Tensor) for one in state))
-    parts: Sequence[Any] = state if several else [state]
-    return [as_numbers("state", part) for part in parts]
+@bounds.register
+def _(layer: Unrolled, input_shape: tuple[int, ...]) -> Bounds:
+    """Of nn.RNN step by step through all layers; of LSTMs and GRUs only that their states stay within one."""
+    module = layer.module
+    if isinstance(module, (nn.RNN, nn.RNNCell)) and not (isinstance(module, nn.RNN) and module.bidirectional):
+        return _stepwise(layer)
+    if not isinstance(module, (*CELLS, *STACKS)) or getattr(module, "proj_size", False):
+        got = f"{type(module).__name__}{' with a projection' * isinstance(module, nn.LSTM)}"
+        raise LayerError(f"expected an unrolled nn.RNN, nn.LSTM or nn.GRU, got {got}; register bounds of your own")
+    # A GRU's state lies between the one before and a tanh; an LSTM's is a share of a tanh.
+    most = max(1.0, *(float(part.abs().max()) for part in _rows(layer.state)))
+
+    def bound(x: Interval) -> Interval:
+        ones = torch.ones(len(x.low), layer.steps, _values(module), dtype=torch.float64, device=x.low.device)
+        most_ = ones * most * (1 + 8 * layer.steps * torch.finfo(x.dtype).eps)
+        return Interval(-most_, most_, x.dtype)
+
+    return bound
 
 
-def _check_state(given: list[Tensor], wanted: list[tuple[int, ...]] | None, module: nn.Module) -> None:
-    shapes = [tuple(part.shape) for part in given]
-    if wanted is not None and shapes != wanted:
-        raise ArgumentError(
-            f"expected the state of {type(module).__name__} as {_listed(wanted)}, got {_listed(shapes)}; give it "
-            "without a batch, or leave it out for zeros"
-        )
-    if not given or not all(bool(part.isfinite().all()) for part in given):
-        got = "an empty tuple" if not given else "NaN or infinity in it"
-        raise ArgumentError(f"expected a finite state, got {got}; give numbers")
+def _stepwise(layer: Unrolled) -> Bounds:
+    parts = []
+    for (inward, within, biases, activation), state in zip(tied(layer.module), _rows(layer.state), strict=True):
+        # The biases as weights of two ones: all the sums that rounding sees are then the layer's.
+        sums = _linear(torch.cat([inward, within, *(bias[:, None] for bias in biases)], 1), None)
+        shape = (sums.in_features,)
+        ones = torch.ones(1, len(biases), dtype=torch.float64, device=inward.device)
+        parts.append((bounds(sums, shape), bounds(activation, (len(inward),)), state.double()[None], ones))
+
+    def bound(x: Interval) -> Interval:
+        rows = len(x.low)
+        reached = [(state.expand(rows, -1), state.expand(rows, -1)) for _, _, state, _ in parts]
+        found = []
+        for step in range(layer.steps):
+            low, high = x.low[:, step], x.high[:, step]
+            for place, (sums, bend, _, ones) in enumerate(parts):
+                least, most = reached[place]
+                lows = torch.cat([low, least, ones.expand(rows, -1)], 1)
+                highs = torch.cat([high, most, ones.expand(rows, -1)], 1)
+                box = bend(sums(Interval(lows, highs, x.dtype)))
+                low, high = reached[place] = box.low, box.high
+            found.append((low, high))
+        ends = (torch.stack(end, 1) for end in zip(*found, strict=True))
+        return Interval(next(ends), next(ends), x.dtype)
+
+    return bound
 
 
-def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
-    """Return shapes as a person writes them."""
-    return f"shape {shapes[0]}" if len(shapes) == 1 else f"a tuple of shapes {', '.join(map(str, shapes))}"
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a linear layer of these very weights."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, *weight.shape[::-1], bias=bias is not None)
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+    return layer
+
+
+def _rows(state: State) -> list[Tensor]:
+    """Return the parts of a state, a row for each layer."""
+    return [
+        row for part in (state if isinstance(state, tuple) else (state,)) for row in part.reshape(-1, part.shape[-1])
+    ]
+
+
+def _values(module: nn.Module) -> int:
+    """Return how many values an output has."""
+    return int(module.hidden_size) * (2 if getattr(module, "bidirectional", False) else 1)  # type: ignore[arg-type]

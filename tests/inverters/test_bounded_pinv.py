@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrev import InputSpace, Network, PinvInverter, load, save
+from genrev import InputSpace, Network, PinvInverter, load, save, unroll
 from genrev.errors import ArgumentError, LayerError
 from genrev.inverters.bounded_pinv import BoundedPinvInverter
 from genrev.models import MLP
@@ -227,6 +227,13 @@ def test_a_layer_that_is_too_wide_is_refused_by_its_name(monkeypatch: pytest.Mon
     monkeypatch.setattr("genrev.inverters.bounded_pinv._WIDEST", 16)
     with pytest.raises(LayerError, match=r"expected layers of at most 16 values .* at '1'; use 'newton'"):
         BoundedPinvInverter(student())
+
+
+@pytest.mark.parametrize("layer", [nn.GELU(), unroll(nn.RNN(4, 4), steps=1)])
+def test_what_is_no_rising_function_of_single_values_is_refused_by_its_name(layer: nn.Module) -> None:
+    network = Network(nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 2)).double(), space=InputSpace((1, 3)))
+    with pytest.raises(LayerError, match=rf"expected activations .*, got {type(layer).__name__} at '1'; use 'newton'"):
+        BoundedPinvInverter(network)
 
 
 def test_a_result_of_another_method_is_not_explained() -> None:
