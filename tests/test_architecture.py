@@ -22,6 +22,7 @@ FLOORS = [
     ["metrics"],
     ["progress"],
     ["space", "numpy_files", "tensor_files"],
+    ["operators"],
     ["layers"],
     ["models"],
     ["network"],
@@ -157,7 +158,7 @@ def test_nobody_asks_hasattr(path: Path) -> None:
 
 def test_models_and_solvers_know_no_inverter() -> None:
     for path in MODULES:
-        if room(path) in ("models", "solvers", "layers", "files", "tensor_files"):
+        if room(path) in ("models", "solvers", "layers", "operators", "files", "tensor_files"):
             assert not rooms_used(path) & {"inverter", "inverters", "network"}, path
 
 
