@@ -1,19 +1,30 @@
-"""Operators: layers as linear maps, known by their products."""
+"""Operators: layers as linear maps, known by their products, and least squares solved by those alone."""
 
 from genrev.operators.base import Operator
 from genrev.operators.block_diagonal import BlockDiagonal
+from genrev.operators.cgnr import cgnr
 from genrev.operators.convolution import Convolution
 from genrev.operators.dense import Dense
+from genrev.operators.least_squares import LeastSquares, Stop
 from genrev.operators.low_rank import LowRankPlusDiagonal
+from genrev.operators.lsmr import lsmr
+from genrev.operators.preconditioners import BlockJacobi, ColumnScaling, Preconditioner
 from genrev.operators.sparse import Pattern, Sparse, checked_pattern
 
 __all__ = [
     "BlockDiagonal",
+    "BlockJacobi",
+    "ColumnScaling",
     "Convolution",
     "Dense",
+    "LeastSquares",
     "LowRankPlusDiagonal",
     "Operator",
     "Pattern",
+    "Preconditioner",
     "Sparse",
+    "Stop",
+    "cgnr",
     "checked_pattern",
+    "lsmr",
 ]
