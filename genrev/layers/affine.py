@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from genrev.errors import LayerError
 from genrev.layers.bounds import FLOAT64, Bounds, Interval, bounds, outward
 
-_BLOCK = 2**17
+BLOCK = 2**17
 """How many weights are held in float64 at once: as many as a processor's cache holds."""
 
 Change = Callable[[Tensor], Tensor]
@@ -196,7 +196,7 @@ def _bias(layer: Any, dims: int) -> Tensor:
 @affine.register
 def _(layer: nn.Linear, input_shape: tuple[int, ...]) -> Affine:
     weight = layer.weight.detach()
-    rows = max(1, _BLOCK // max(1, layer.in_features))
+    rows = max(1, BLOCK // max(1, layer.in_features))
 
     def product(x: Tensor, change: Change) -> Tensor:
         if len(weight) <= rows:

@@ -1,21 +1,27 @@
-"""Models: plain modules that know no inverter: classifiers, decoders, autoencoders."""
+"""Models: plain modules that know no inverter: classifiers, decoders, autoencoders, structured layers."""
 
 from collections.abc import Callable, Mapping
 
+from genrev.models.block_diagonal_linear import BlockDiagonalLinear
 from genrev.models.convnet import ConvNet, check_image
 from genrev.models.convolutional import UpConvDecoder
 from genrev.models.cvae import ConditionalVAE, calibrated
 from genrev.models.layered import ACTIVATIONS, Layered
+from genrev.models.low_rank_linear import LowRankLinear
 from genrev.models.mlp import MLP, fold_scale, mlp_from_weights, weights_from
+from genrev.models.sparse_linear import SparseLinear
 from genrev.models.weights import with_weights
 
 __all__ = [
     "ACTIVATIONS",
     "CLASSIFIERS",
     "MLP",
+    "BlockDiagonalLinear",
     "ConditionalVAE",
     "ConvNet",
     "Layered",
+    "LowRankLinear",
+    "SparseLinear",
     "UpConvDecoder",
     "calibrated",
     "check_image",

@@ -1,14 +1,15 @@
-"""Modules with given weights, built only once it is known that these fit."""
+"""Modules with given weights, built only once it is known that these fit, and weights that are what a layer needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from genrev.arrays import expect_shaped
+from genrev.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -40,3 +41,41 @@ def with_weights(build: Callable[[], Module], weights: Mapping[str, Tensor], dty
         module = build().to(dtype)
     module.load_state_dict(dict(weights))
     return module.eval()
+
+
+def as_weights(name: str, values: Any, shape: Sequence[int | None], like: Tensor | None = None) -> Tensor:
+    """Return the weights that a layer is given, if they are what they should be.
+
+    Args:
+        name: of the argument.
+        values: what was given.
+        shape: theirs; None for a size of at least 1.
+        like: weights of the same layer, whose type and device theirs must be.
+
+    Raises:
+        ArgumentError: they are no finite floating-point numbers of that shape, or not like the others.
+
+    Example:
+        >>> as_weights("bias", torch.zeros(3), (2,))
+        Traceback (most recent call last):
+        genrev.errors.ArgumentError: expected bias of shape (2), got (3) in torch.float32; give one of that shape
+    """
+    fits = isinstance(values, Tensor) and values.ndim == len(shape) and values.is_floating_point()
+    if not fits or not all(
+        have == want if want is not None else have > 0 for want, have in zip(shape, values.shape, strict=True)
+    ):
+        sizes = ", ".join("n" if size is None else str(size) for size in shape)
+        got = (
+            f"({', '.join(map(str, values.shape))}) in {values.dtype}"
+            if isinstance(values, Tensor)
+            else type(values).__name__
+        )
+        raise ArgumentError(f"expected {name} of shape ({sizes}), got {got}; give one of that shape")
+    if like is not None and (values.dtype != like.dtype or values.device != like.device):
+        raise ArgumentError(
+            f"expected {name} in {like.dtype} on {like.device} as the other weights are, got {values.dtype} on "
+            f"{values.device}; convert it"
+        )
+    if not bool(values.isfinite().all()):
+        raise ArgumentError(f"expected {name} of finite numbers, got NaN or infinity; train the network again")
+    return values.detach()

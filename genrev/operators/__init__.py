@@ -9,6 +9,7 @@ from genrev.operators.least_squares import LeastSquares, Stop
 from genrev.operators.low_rank import LowRankPlusDiagonal
 from genrev.operators.lsmr import lsmr
 from genrev.operators.preconditioners import BlockJacobi, ColumnScaling, Preconditioner
+from genrev.operators.repeated import Repeated
 from genrev.operators.sparse import Pattern, Sparse, checked_pattern
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Operator",
     "Pattern",
     "Preconditioner",
+    "Repeated",
     "Sparse",
     "Stop",
     "cgnr",

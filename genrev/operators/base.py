@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -125,14 +126,17 @@ class Operator(ABC):
 
     def dense(self) -> Tensor:
         """Return the matrix, ``(m, n)``, by n products: for what is small."""
+        parts = list(self.columns())
+        return torch.cat(parts).T if parts else torch.zeros(self.shape, dtype=self.dtype, device=self.device)
+
+    def columns(self) -> Iterator[Tensor]:
+        """Return the columns of the matrix in turn, some at once, ``(some, m)``, by a product each."""
         n = self.shape[1]
-        step = max(1, _UNITS // max(1, n))
-        parts = []
+        step = max(1, _UNITS // max(1, *self.shape))
         for begin in range(0, n, step):
             units = torch.zeros(min(step, n - begin), n, dtype=self.dtype, device=self.device)
             units[range(len(units)), range(begin, begin + len(units))] = 1.0
-            parts.append(self(units))
-        return torch.cat(parts).T if parts else torch.zeros(self.shape, dtype=self.dtype, device=self.device)
+            yield self(units)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shape[0]}, {self.shape[1]}, {self.dtype}, {self.device})"

@@ -58,13 +58,14 @@ class Convolution(Operator):
     def column_squares(self) -> Tensor:
         """Return the sum of squares of each column."""
         if not self._covers:
-            return self.dense().square().sum(0)
+            parts = [columns.square().sum(1) for columns in self.columns()]
+            return torch.cat(parts) if parts else self._weight.new_zeros(0)
         return self._turn(self._weight.new_ones(1, self.shape[0]), self._weight.square())[0]
 
     def row_squares(self) -> Tensor:
         """Return the sum of squares of each row."""
         if not self._covers:
-            return self.dense().square().sum(1)
+            return sum((columns.square().sum(0) for columns in self.columns()), self._weight.new_zeros(self.shape[0]))
         return self._run(self._weight.new_ones(1, self.shape[1]), self._weight.square())[0]
 
     def _run(self, x: Tensor, weight: Tensor) -> Tensor:
