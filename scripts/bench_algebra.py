@@ -1,16 +1,20 @@
-"""Print what algebra reaches: bounded pseudo-inverses on the student's network, and their solver beside SciPy's."""
+"""Print what algebra reaches: bounded pseudo-inverses and their solver, and wide layers that are never formed."""
 
 import argparse
+import resource
 import time
 
 import numpy as np
 import torch
 from scipy.optimize import lsq_linear
+from torch import nn
 
 from genrev import BoundedPinvInverter, Network, NewtonInverter, PinvInverter
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
-from genrev.models import MLP
+from genrev.layers.operators import operator
+from genrev.models import MLP, SparseLinear
+from genrev.operators import BlockJacobi, ColumnScaling, Dense, Stop, lsmr
 from genrev.progress import quiet
 from genrev.solvers.boxed_layer import Asked, BoxedLayer
 from genrev.space import InputSpace
@@ -18,6 +22,8 @@ from genrev.training import seeded
 
 TARGETS = [[0.99, 0.01], [0.01, 0.99]]
 """The ideal X and the ideal O."""
+
+F64 = torch.float64
 
 
 def noted(kind: type[BoxedLayer]) -> list[tuple[torch.Tensor, Asked]]:
@@ -96,7 +102,82 @@ def solver(args: argparse.Namespace) -> None:
     )
 
 
-PARTS = {"student": student, "solver": solver}
+def wide(width: int, columns: torch.Tensor | None = None) -> SparseLinear:
+    """1.5 I plus 32 entries N(0, 1/32) a row, with its columns scaled."""
+    rows = torch.arange(width).repeat_interleave(32)
+    places = torch.cat(
+        [torch.stack([rows, torch.randint(0, width, (32 * width,))]), torch.arange(width).repeat(2, 1)], 1
+    )
+    values = torch.cat([torch.randn(32 * width, dtype=F64) / 32**0.5, torch.full((width,), 1.5, dtype=F64)])
+    if columns is not None:
+        values = values * columns[places[1]]
+    return SparseLinear(torch.sparse_coo_tensor(places, values, (width, width), check_invariants=True))
+
+
+def peak() -> float:
+    """The most memory that this process has held so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def sparse(args: argparse.Namespace) -> None:
+    """Three sparse layers and LeakyReLU 0.1 between them, in float64: layer by layer from an output to an input."""
+    began_at = peak()
+    with seeded(args.seed):
+        layers = [wide(args.width) for _ in range(3)]
+        x = torch.randn(1, args.width, dtype=F64)
+    module = nn.Sequential(layers[0], nn.LeakyReLU(0.1), layers[1], nn.LeakyReLU(0.1), layers[2])
+    network = Network(module, space=InputSpace((args.width,)))
+    value = target = network.evaluate(x)
+    for number, layer in reversed(list(enumerate(layers, 1))):
+        began = time.perf_counter()
+        weights, bias = operator(layer, (args.width,))
+        found = lsmr(weights, value - bias, tolerance=1e-10)
+        seconds = time.perf_counter() - began
+        value = found.x if number == 1 else torch.where(found.x < 0, found.x / 0.1, found.x)
+        print(
+            f"  layer {number}, {args.width:,} wide, {len(layer.values):,} weights: {seconds:.1f} s, "
+            f"{int(found.iterations)} iterations, relative residual {float(found.residual):.1e}, condition number "
+            f"{found.condition:.0f} or more",
+            flush=True,
+        )
+    left = float((network.evaluate(value) - target).norm() / target.norm())
+    error = float((value - x).norm() / x.norm())
+    print(
+        f"three sparse layers: relative residual of the network {left:.1e} (bar 1e-9), relative error of the input "
+        f"{error:.1e}; peak memory {peak():.0f} MB (bar 2000), {peak() - began_at:.0f} of them since the part began"
+    )
+
+
+def scaled(args: argparse.Namespace) -> None:
+    """The same layer with columns over a factor of 1e4, and a dense one that nothing helps."""
+    with seeded(args.seed):
+        layer = wide(args.width, 10 ** (4 * torch.rand(args.width, dtype=F64) - 2))
+        weights = operator(layer, (args.width,))[0]
+        b = weights(torch.randn(1, args.width, dtype=F64))
+        turned, back = (torch.linalg.qr(torch.randn(1000, 1000, dtype=F64))[0] for _ in range(2))
+        hard = Dense(turned * 10 ** -torch.linspace(0, 8, 1000, dtype=F64) @ back)
+        hard_b = torch.randn(1, 1000, dtype=F64)
+    counts = {}
+    ways = {"none": None, "columns": ColumnScaling(weights), "blocks of 8": BlockJacobi(weights, size=8)}
+    for name, preconditioner in ways.items():
+        began = time.perf_counter()
+        found = lsmr(weights, b, preconditioner=preconditioner, limit=args.limit)
+        counts[name] = int(found.iterations)
+        print(
+            f"  preconditioner {name}: {counts[name]} iterations, {time.perf_counter() - began:.1f} s, relative "
+            f"residual {float(found.residual):.1e}: {Stop(int(found.stop)).name}",
+            flush=True,
+        )
+    found = lsmr(hard, hard_b, preconditioner=ColumnScaling(hard), limit=args.limit)
+    print(
+        f"columns over a factor of 1e4: {counts['none'] / counts['columns']:.0f} times fewer iterations or more with "
+        f"scaled columns (bar 5); a dense layer of condition number 1e8: {Stop(int(found.stop)).name} at a relative "
+        f"residual of {float(found.residual):.1e} after {int(found.iterations)} iterations, converged: "
+        f"{bool(found.converged)}"
+    )
+
+
+PARTS = {"student": student, "solver": solver, "sparse": sparse, "scaled": scaled}
 
 
 def main() -> None:
@@ -106,6 +187,8 @@ def main() -> None:
     )
     options.add_argument("--targets", type=int, default=1000, help="of solver")
     options.add_argument("--checked", type=int, default=10, help="rows of each layer that SciPy solves too")
+    options.add_argument("--width", type=int, default=100_000, help="of sparse and scaled")
+    options.add_argument("--limit", type=int, default=1000, help="iterations, of scaled")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     print(f"{torch.get_num_threads()} threads")
