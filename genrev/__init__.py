@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public names and where they live: resolved when first used, so that `genrev --help` needs no torch.
 _PUBLIC = {
     "BestOf": "genrev.inverters.wrappers",
+    "BijectiveInverter": "genrev.inverters.bijective",
     "BoundedPinvInverter": "genrev.inverters.bounded_pinv",
     "Comparison": "genrev.comparison",
     "CVAEInverter": "genrev.inverters.cvae",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from genrev.errors import GenrevError
     from genrev.inverter import Inversion, Inverter, Outcome, Traits
     from genrev.inverters import INVERTERS, build
+    from genrev.inverters.bijective import BijectiveInverter
     from genrev.inverters.boltzmann import DBNInverter, RBMInverter
     from genrev.inverters.bounded_pinv import BoundedPinvInverter
     from genrev.inverters.cvae import CVAEInverter

@@ -1,7 +1,9 @@
-"""Print what algebra reaches: bounded pseudo-inverses and their solver, and wide layers that are never formed."""
+"""Print what algebra reaches: on the student's network, beside SciPy's and torch's solvers, on wide layers."""
 
 import argparse
 import resource
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from scipy.optimize import lsq_linear
 from torch import nn
 
-from genrev import BoundedPinvInverter, Network, NewtonInverter, PinvInverter
+from genrev import BijectiveInverter, BoundedPinvInverter, Network, NewtonInverter, PinvInverter
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 from genrev.layers.operators import operator
@@ -121,21 +123,21 @@ def peak() -> float:
 
 def sparse(args: argparse.Namespace) -> None:
     """Three sparse layers and LeakyReLU 0.1 between them, in float64: layer by layer from an output to an input."""
-    began_at = peak()
+    began_at, width = peak(), args.width or 100_000
     with seeded(args.seed):
-        layers = [wide(args.width) for _ in range(3)]
-        x = torch.randn(1, args.width, dtype=F64)
+        layers = [wide(width) for _ in range(3)]
+        x = torch.randn(1, width, dtype=F64)
     module = nn.Sequential(layers[0], nn.LeakyReLU(0.1), layers[1], nn.LeakyReLU(0.1), layers[2])
-    network = Network(module, space=InputSpace((args.width,)))
+    network = Network(module, space=InputSpace((width,)))
     value = target = network.evaluate(x)
     for number, layer in reversed(list(enumerate(layers, 1))):
         began = time.perf_counter()
-        weights, bias = operator(layer, (args.width,))
+        weights, bias = operator(layer, (width,))
         found = lsmr(weights, value - bias, tolerance=1e-10)
         seconds = time.perf_counter() - began
         value = found.x if number == 1 else torch.where(found.x < 0, found.x / 0.1, found.x)
         print(
-            f"  layer {number}, {args.width:,} wide, {len(layer.values):,} weights: {seconds:.1f} s, "
+            f"  layer {number}, {width:,} wide, {len(layer.values):,} weights: {seconds:.1f} s, "
             f"{int(found.iterations)} iterations, relative residual {float(found.residual):.1e}, condition number "
             f"{found.condition:.0f} or more",
             flush=True,
@@ -150,10 +152,11 @@ def sparse(args: argparse.Namespace) -> None:
 
 def scaled(args: argparse.Namespace) -> None:
     """The same layer with columns over a factor of 1e4, and a dense one that nothing helps."""
+    width = args.width or 100_000
     with seeded(args.seed):
-        layer = wide(args.width, 10 ** (4 * torch.rand(args.width, dtype=F64) - 2))
-        weights = operator(layer, (args.width,))[0]
-        b = weights(torch.randn(1, args.width, dtype=F64))
+        layer = wide(width, 10 ** (4 * torch.rand(width, dtype=F64) - 2))
+        weights = operator(layer, (width,))[0]
+        b = weights(torch.randn(1, width, dtype=F64))
         turned, back = (torch.linalg.qr(torch.randn(1000, 1000, dtype=F64))[0] for _ in range(2))
         hard = Dense(turned * 10 ** -torch.linspace(0, 8, 1000, dtype=F64) @ back)
         hard_b = torch.randn(1, 1000, dtype=F64)
@@ -177,7 +180,95 @@ def scaled(args: argparse.Namespace) -> None:
     )
 
 
-PARTS = {"student": student, "solver": solver, "sparse": sparse, "scaled": scaled}
+def relative(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return distances as a share of the norm, a row each."""
+    return (found.double() - true.double()).norm(dim=1) / true.double().norm(dim=1)
+
+
+def square(args: argparse.Namespace) -> None:
+    """A layer of 4,000 to 4,000 values, in both precisions, beside torch's pseudo-inverse."""
+    n = args.width or 4000
+    for dtype in (torch.float64, torch.float32):
+        with seeded(args.seed):
+            layer = torch.nn.Linear(n, n, dtype=dtype)
+            torch.nn.init.normal_(layer.weight, std=n**-0.5)
+            x = torch.randn(16, n, dtype=dtype)
+        network = Network(layer, space=InputSpace((n,)))
+        y = network.evaluate(x)
+        began = time.perf_counter()
+        inverter = BijectiveInverter(network)
+        found = inverter.reconstruct(y, seed=0)
+        ours = time.perf_counter() - began
+        began = time.perf_counter()
+        plain = (y - layer.bias.detach()) @ torch.linalg.pinv(layer.weight.detach()).T
+        theirs = time.perf_counter() - began
+        error, left = relative(found.best, x), relative(found.y[:, 0], y)
+        stated = found.stats["error"][:, 0].double()
+        share = stated / error
+        print(
+            f"  {n} to {n}, {dtype}: 16 targets in {ours:.2f} s, torch.linalg.pinv {theirs:.1f} s, "
+            f"{theirs / ours:.0f} times (bar 25); error at most {float(error.max()):.1e} (bar 1e-10 in float64), of "
+            f"pinv {float(relative(plain, x).max()):.1e}; residual at most {float(left.max()):.1e} (bar 1e-6 in "
+            f"float32); error stated {float(stated.mean()):.1e} on average, true {float(error.mean()):.1e}, of single "
+            f"targets {float(share.quantile(0.1)):.2f} to {float(share.quantile(0.9)):.2f} times the true one (80 % of "
+            f"them; bar 3 times); condition number {inverter.conditions[0]:.1e}, worst case "
+            f"{inverter.conditions[0] * torch.finfo(dtype).eps / float(error.mean()):.0f} times the true error",
+            flush=True,
+        )
+
+
+def dense(args: argparse.Namespace) -> None:
+    """Three dense layers 10,000 wide, well conditioned and as drawn, with 16 targets."""
+    n = args.width or 10000
+    before = peak() / 1024
+    for shift in (2.0, 0.0):
+        with seeded(args.seed), torch.no_grad():
+            parts: list[torch.nn.Module] = []
+            for _ in range(3):
+                layer = torch.nn.utils.skip_init(torch.nn.Linear, n, n, dtype=torch.float64)
+                layer.weight.normal_(std=n**-0.5).diagonal().add_(shift)
+                layer.bias.normal_()
+                parts += [layer, torch.nn.LeakyReLU(0.1)]
+            x = torch.randn(16, n, dtype=torch.float64)
+        network = Network(torch.nn.Sequential(*parts), space=InputSpace((n,)))
+        y = network.evaluate(x)
+        weights = 3 * n * n * 8 / 2**30
+        began = time.perf_counter()
+        inverter = BijectiveInverter(network)
+        built = time.perf_counter() - began
+        began = time.perf_counter()
+        found = inverter.reconstruct(y, seed=0)
+        first = time.perf_counter() - began
+        began = time.perf_counter()
+        eps = torch.finfo(torch.float64).eps
+        with seeded(args.seed + 1):
+            moved = y * (1 + (torch.rand_like(y) - 0.5) * eps)
+        other = inverter.reconstruct(moved, seed=0)
+        again = time.perf_counter() - began
+        error, rounding = relative(found.best, x), relative(other.best, found.best)
+        stated, misfit = float(found.stats["error"].mean()), float(found.stats["misfit"].max())
+        conditions = ", ".join(f"{one:.0e}" for one in inverter.conditions)
+        taken = peak() / 1024 - before
+        print(
+            f"  N(0, 1/n) + {shift:g} I: error at most {float(error.max()):.1e} (bar 1e-12 where shifted), on average "
+            f"{float(error.mean()):.1e}, {float(error.mean() / rounding.mean()):.1f} times the "
+            f"{float(rounding.mean()):.1e} that rounding y alone causes (bar 10); stated {stated:.1e}; residual of a "
+            f"layer at most {misfit:.1e} (bar 1e-13); condition numbers {conditions}; factors {built:.0f} s, 16 "
+            f"targets {first:.1f} s, 16 more {again:.1f} s; peak memory {taken:.1f} GB beside {weights:.1f} of "
+            f"weights, {taken / weights:.2f} times (bar 2.5)",
+            flush=True,
+        )
+        del network, inverter, parts, layer
+
+
+PARTS = {
+    "student": student,
+    "solver": solver,
+    "square": square,
+    "dense": dense,
+    "sparse": sparse,
+    "scaled": scaled,
+}
 
 
 def main() -> None:
@@ -187,13 +278,18 @@ def main() -> None:
     )
     options.add_argument("--targets", type=int, default=1000, help="of solver")
     options.add_argument("--checked", type=int, default=10, help="rows of each layer that SciPy solves too")
-    options.add_argument("--width", type=int, default=100_000, help="of sparse and scaled")
+    options.add_argument("--width", type=int, help="of wide layers; square 4000, dense 10000, the others 100000")
     options.add_argument("--limit", type=int, default=1000, help="iterations, of scaled")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
-    print(f"{torch.get_num_threads()} threads")
-    for part in args.part:
-        PARTS[part](args)
+    if len(args.part) > 1:
+        # The peak of memory is a process's own.
+        given = [f"--{name}={value}" for name, value in vars(args).items() if name != "part" and value is not None]
+        for part in args.part:
+            subprocess.run([sys.executable, __file__, "--part", part, *given], check=True)
+        return
+    print(f"{args.part[0]}: {torch.get_num_threads()} threads", flush=True)
+    PARTS[args.part[0]](args)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 from genrev.checks import called_as
 from genrev.errors import ArgumentError, UnknownNameError, nearest
 from genrev.inverter import Inverter
+from genrev.inverters.bijective import BijectiveInverter
 from genrev.inverters.boltzmann import DBNInverter, RBMInverter
 from genrev.inverters.bounded_pinv import BoundedPinvInverter
 from genrev.inverters.cvae import CVAEInverter
@@ -34,6 +35,7 @@ INVERTERS: dict[str, type[Inverter]] = _Table(
     {
         "pinv": PinvInverter,
         "bounded-pinv": BoundedPinvInverter,
+        "bijective": BijectiveInverter,
         "recurrent": RecurrentInverter,
         "gradient": GradientInverter,
         "newton": NewtonInverter,

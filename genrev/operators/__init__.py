@@ -1,15 +1,17 @@
-"""Operators: layers as linear maps, known by their products, and least squares solved by those alone."""
+"""Operators: layers as linear maps, solved by factors of their matrix, or by their products alone."""
 
 from genrev.operators.base import Operator
 from genrev.operators.block_diagonal import BlockDiagonal
 from genrev.operators.cgnr import cgnr
 from genrev.operators.convolution import Convolution
 from genrev.operators.dense import Dense
+from genrev.operators.direct import Factored
 from genrev.operators.least_squares import LeastSquares, Stop
 from genrev.operators.low_rank import LowRankPlusDiagonal
 from genrev.operators.lsmr import lsmr
 from genrev.operators.preconditioners import BlockJacobi, ColumnScaling, Preconditioner
 from genrev.operators.repeated import Repeated
+from genrev.operators.solver import Solved, Solver, prepare
 from genrev.operators.sparse import Pattern, Sparse, checked_pattern
 
 __all__ = [
@@ -18,15 +20,19 @@ __all__ = [
     "ColumnScaling",
     "Convolution",
     "Dense",
+    "Factored",
     "LeastSquares",
     "LowRankPlusDiagonal",
     "Operator",
     "Pattern",
     "Preconditioner",
     "Repeated",
+    "Solved",
+    "Solver",
     "Sparse",
     "Stop",
     "cgnr",
     "checked_pattern",
     "lsmr",
+    "prepare",
 ]

@@ -25,24 +25,24 @@ class Repeated(Operator):
     """
 
     def __init__(self, operator: Operator, count: int) -> None:
-        self._operator, self._count = operator, count
+        self.part, self.count = operator, count
         m, n = operator.shape
         super().__init__((count * m, count * n), operator.dtype, operator.device)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x for each row."""
-        m, n = self._operator.shape
-        return self._operator(x.reshape(len(x) * self._count, n)).reshape(len(x), self._count * m)
+        m, n = self.part.shape
+        return self.part(x.reshape(len(x) * self.count, n)).reshape(len(x), self.count * m)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return A'y for each row."""
-        m, n = self._operator.shape
-        return self._operator.adjoint(y.reshape(len(y) * self._count, m)).reshape(len(y), self._count * n)
+        m, n = self.part.shape
+        return self.part.adjoint(y.reshape(len(y) * self.count, m)).reshape(len(y), self.count * n)
 
     def column_squares(self) -> Tensor:
         """Return the sum of squares of each column."""
-        return self._operator.column_squares().repeat(self._count)
+        return self.part.column_squares().repeat(self.count)
 
     def row_squares(self) -> Tensor:
         """Return the sum of squares of each row."""
-        return self._operator.row_squares().repeat(self._count)
+        return self.part.row_squares().repeat(self.count)

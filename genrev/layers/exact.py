@@ -1,0 +1,177 @@
+"""The layers of a chain that can be undone exactly: sums of full rank, solved, and functions that are one to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from genrev.errors import ArgumentError, LayerError
+from genrev.layers.chain import Link
+from genrev.layers.operators import operator
+from genrev.layers.preimage import Inverse, inverse
+from genrev.operators import Dense, Operator, Solved, Solver, prepare
+
+_PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.modules.dropout._DropoutNd)
+"""What only passes values on."""
+
+_ONE_TO_ONE = (
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.Softplus,
+    nn.LogSigmoid,
+    nn.Softsign,
+    nn.modules.batchnorm._BatchNorm,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+)
+"""Layers that give every output for one input alone, or for none."""
+
+_PROPORTIONS = (nn.Softmax, nn.LogSoftmax)
+
+
+@dataclass(frozen=True, eq=False)
+class Undone:
+    """A layer that is one to one.
+
+    Args:
+        link: the layer.
+        invert: from its outputs to their preimage.
+    """
+
+    link: Link
+    invert: Inverse
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """A layer W x + b.
+
+    Args:
+        link: the layer.
+        solver: of W.
+        bias: b, ``(m,)`` in double precision.
+        seen: ``(m, k)``: what a softmax behind the layer can see of its outputs; None where that is all.
+    """
+
+    link: Link
+    solver: Solver
+    bias: Tensor
+    seen: Tensor | None
+
+    def solve(self, y: Tensor) -> tuple[Solved, Tensor]:
+        """Return the inputs, ``(rows, n)``, that give values, and what they leave of the equation.
+
+        Args:
+            y: ``(rows, ...)``, m values each, double precision.
+
+        Returns:
+            What was found, and the residual relative to what was asked, ``(rows,)``.
+        """
+        asked = self._seen(y.flatten(1) - self.bias)
+        found = self.solver.solve(asked)
+        left, size = self.solver.residual(found.x, asked).norm(dim=1), asked.norm(dim=1)
+        return found, torch.where(size > 0, left / size, left)
+
+    def estimate(self, change: Tensor) -> Tensor:
+        """Return to a percent or so how a change of the values changes the inputs, ``(rows, n)``.
+
+        Args:
+            change: ``(rows, ...)``, m values each, double precision.
+        """
+        return self.solver.estimate(self._seen(change.flatten(1)))
+
+    def _seen(self, values: Tensor) -> Tensor:
+        return values if self.seen is None else values @ self.seen
+
+
+def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
+    """Return the layers as what undoes them, in the order they run; each is prepared once.
+
+    Args:
+        links: of a chain.
+
+    Raises:
+        LayerError: a layer is not one to one, or its sums are singular or nearly so in their own precision.
+
+    Example:
+        >>> steps = exact_steps([Link("0", nn.Linear(3, 3), (3,)), Link("1", nn.Tanh(), (3,))])
+        >>> [type(step).__name__ for step in steps]
+        ['Sums', 'Undone']
+    """
+    steps: list[Sums | Undone] = []
+    for place, link in enumerate(links):
+        after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
+        if _is_sums(link.module):
+            steps.append(_sums(link, proportions=isinstance(after, _PROPORTIONS)))
+            continue
+        before = next((one.module for one in reversed(links[:place]) if not isinstance(one.module, _PASSING)), None)
+        summed = isinstance(link.module, _PROPORTIONS) and before is not None and _is_sums(before)
+        if not summed and not isinstance(link.module, (*_ONE_TO_ONE, *_PASSING)):
+            raise LayerError(
+                f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv' "
+                "or 'bounded-pinv', which take the nearest, or 'newton'"
+            )
+        if isinstance(link.module, nn.modules.batchnorm._BatchNorm) and link.module.weight is not None:
+            dead = int((link.module.weight == 0).sum())
+            if dead:
+                raise LayerError(
+                    f"expected layers that are one to one, got {link.name!r} with {dead} of its weights zero; use "
+                    "'pinv', which takes the shortest input, or 'newton'"
+                )
+        try:
+            steps.append(Undone(link, inverse(link.module, link.input_shape)))
+        except LayerError as error:
+            raise LayerError(f"layer {link.name!r}: {error}") from None
+    return steps
+
+
+def _is_sums(module: nn.Module) -> bool:
+    return operator.dispatch(type(module)) is not operator.dispatch(object)
+
+
+def _sums(link: Link, *, proportions: bool) -> Sums:
+    """Return the solve of a layer of sums.
+
+    Args:
+        link: the layer.
+        proportions: whether a softmax is behind it, which does not see a constant added to all of its outputs.
+    """
+    weights, bias = operator(link.module, link.input_shape)
+    m, n = weights.shape
+    if not m or not n:
+        raise LayerError(f"expected a layer with weights, got {link.name!r} from {n} values to {m}; leave it out")
+    seen: Tensor | None = None
+    if proportions:
+        weights, seen = _as_seen(weights, link)
+    try:
+        solver = prepare(weights)
+    except ArgumentError as error:
+        raise LayerError(f"layer {link.name!r}: {error}") from None
+    if solver.kind == "svd":
+        size = "infinity" if math.isinf(solver.condition) else f"{solver.condition:.2g}"
+        raise LayerError(
+            f"expected a layer of full rank, got {link.name!r} ({n} to {m}) of rank {solver.rank} of "
+            f"{min(weights.shape)}, condition number {size}; use 'pinv', which takes the shortest input, or 'newton'"
+        )
+    return Sums(link, solver, bias.double(), seen)
+
+
+def _as_seen(weights: Operator, link: Link) -> tuple[Operator, Tensor]:
+    """Return the sums that a softmax can tell apart, and the basis in which it sees the outputs."""
+    m = weights.shape[0]
+    if m == 1:
+        raise LayerError(
+            f"expected two proportions or more behind {link.name!r}, got one, which is always 1; leave it out"
+        )
+    ones = torch.ones(m, 1, dtype=torch.float64, device=weights.device)
+    seen = torch.linalg.qr(torch.cat([ones, torch.eye(m).to(ones)[:, 1:]], 1))[0][:, 1:]
+    return Dense((seen.T @ weights.dense().double()).to(weights.dtype)), seen
