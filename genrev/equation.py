@@ -53,8 +53,8 @@ class Equation:
                     for bound, odds in ((self._least, low), (self._most.clamp(min=torch.finfo(low.dtype).tiny), high))
                 )
         else:
-            preimage = inverse(self._link, network.output_shape)(self.target.nan_to_num(0.5))
-            low, high = preimage.low, preimage.high
+            box = inverse(self._link, network.output_shape)(self.target.nan_to_num(0.5)).box
+            low, high = box.low, box.high
         self.low, self.high = (bound.nan_to_num(0.0, math.inf, -math.inf) for bound in (low, high))
 
     def __getitem__(self, rows: Tensor) -> Equation:

@@ -414,7 +414,7 @@ def _back(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     clamped = torch.zeros_like(y, dtype=torch.bool)
     for link in reversed(links):
         back = inverse(link.module, link.input_shape)
-        below, above = (back(end.reshape(len(y), *link.input_shape)) for end in (least, most))
+        below, above = (back(end.reshape(len(y), *link.input_shape)).box for end in (least, most))
         least, most = below.low.flatten(1), above.high.flatten(1)
         clamped |= (below.clamped | above.clamped).flatten(1)
     return least, most, clamped

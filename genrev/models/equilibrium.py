@@ -129,6 +129,6 @@ def _(layer: Equilibrium, input_shape: tuple[int, ...]) -> Inverse:
     def invert(y: Tensor) -> Preimage:
         preimage = undo(y)
         asked = back(preimage.x - y @ within.T)
-        return Preimage(asked.low, asked.high, preimage.clamped | asked.clamped)
+        return asked.with_clamped(preimage.clamped | asked.clamped)
 
     return invert

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from genrev.checks import called_as
 from genrev.errors import LayerError
-from genrev.layers import Bounds, Interval, Inverse, Preimage, bounds, inverse
+from genrev.layers import Bounds, Interval, Inverse, Point, Preimage, bounds, inverse
 from genrev.models.unrolled import CELLS, STACKS, State, Unrolled
 
 _WAY_OUT = "use 'newton', which inverts any unrolled module"
@@ -94,7 +94,7 @@ def _(layer: Unrolled, input_shape: tuple[int, ...]) -> Inverse:
             if y.shape == clamped.shape:
                 clamped |= (preimage.clamped | asked.clamped).reshape(y.shape)
             y = asked.x.reshape(*y.shape[:2], -1)
-        return Preimage(y, y, clamped)
+        return Point(y, clamped)
 
     return invert
 

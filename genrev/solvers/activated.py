@@ -82,7 +82,10 @@ class ActivatedLayer:
         preimage = self._undo(known.to(self.dtype))
         goal = torch.where(preimage.clamped, preimage.x.double(), self._undo(known.double()).x)
         wanted = _Wanted(
-            torch.where(asked, self.activation(goal), torch.nan), goal - offset, offset, preimage.low.isinf() & asked
+            torch.where(asked, self.activation(goal), torch.nan),
+            goal - offset,
+            offset,
+            preimage.box.low.isinf() & asked,
         )
         x = rowwise(lambda rows: rows @ self._back.T, wanted.goal)
         x[~asked.any(1)] = 0.0

@@ -229,7 +229,7 @@ def test_a_layer_that_is_too_wide_is_refused_by_its_name(monkeypatch: pytest.Mon
         BoundedPinvInverter(student())
 
 
-@pytest.mark.parametrize("layer", [nn.GELU(), unroll(nn.RNN(4, 4), steps=1)])
+@pytest.mark.parametrize("layer", [nn.GELU(), nn.SiLU(), nn.LayerNorm(4), unroll(nn.RNN(4, 4), steps=1)])
 def test_what_is_no_rising_function_of_single_values_is_refused_by_its_name(layer: nn.Module) -> None:
     network = Network(nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 2)).double(), space=InputSpace((1, 3)))
     with pytest.raises(LayerError, match=rf"expected activations .*, got {type(layer).__name__} at '1'; use 'newton'"):
