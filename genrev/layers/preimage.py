@@ -73,12 +73,20 @@ class Preimage(ABC):
                 inputs; if not given, the root of the precision's eps, times the greatest value of the input where
                 that is above 1.
         """
-        away, size = (values.flatten(1).abs() for values in (self.nearest(x) - x, x))
-        if away.shape[1] == 0:
-            return torch.ones(len(x), dtype=torch.bool, device=x.device)
-        if slack is not None:
-            return away.amax(1) <= slack
-        return away.amax(1) <= torch.finfo(x.dtype).eps ** 0.5 * size.amax(1).clamp(min=1.0)
+        away = (self.nearest(x) - x).abs().flatten(1)
+        return (away <= self.room(x, slack)[:, None]).all(1)
+
+    @staticmethod
+    def room(x: Tensor, slack: float | None) -> Tensor:
+        """Return the slack of each row of `contains`, ``(batch,)``.
+
+        Args:
+            x: ``(batch, *input_shape)``.
+            slack: that of all rows, if given.
+        """
+        if slack is not None or x[:1].numel() == 0:
+            return torch.full((len(x),), slack or 0.0, dtype=x.dtype, device=x.device)
+        return torch.finfo(x.dtype).eps ** 0.5 * x.flatten(1).abs().amax(1).clamp(min=1.0)
 
 
 @final

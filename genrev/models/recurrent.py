@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from genrev.checks import called_as
 from genrev.errors import LayerError
-from genrev.layers import Bounds, Interval, Inverse, Point, Preimage, bounds, inverse
+from genrev.layers import Bounds, Interval, Inverse, Preimage, bounds, inverse
+from genrev.layers.preimages.linear import reshaped
 from genrev.models.unrolled import CELLS, STACKS, State, Unrolled
 
 _WAY_OUT = "use 'newton', which inverts any unrolled module"
@@ -93,8 +94,9 @@ def _(layer: Unrolled, input_shape: tuple[int, ...]) -> Inverse:
             asked = back((values - before @ within.T).flatten(0, 1))
             if y.shape == clamped.shape:
                 clamped |= (preimage.clamped | asked.clamped).reshape(y.shape)
-            y = asked.x.reshape(*y.shape[:2], -1)
-        return Point(y, clamped)
+            given, y = y.shape, asked.x.reshape(*y.shape[:2], -1)
+        # What the lowest layer leaves free of an input is free at every step.
+        return reshaped(asked, tuple(y.shape[1:]), tuple(given)).with_clamped(clamped)
 
     return invert
 

@@ -339,8 +339,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "got 2; for other networks use 'newton'",
     ),
     "a layer without an inverse": (
-        lambda: nn.Sequential(unroll(nn.RNN(3, 3), steps=2), nn.GELU()),
-        "^layer '1': expected .*, got GELU; .*'newton'",
+        lambda: nn.Sequential(unroll(nn.RNN(3, 3), steps=2), nn.RReLU()),
+        "^layer '1': expected .*, got RReLU; .*'newton'",
     ),
 }
 

@@ -87,6 +87,36 @@ LAYERS: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {
     "dropout 1d": lambda: (nn.Dropout1d(0.5).eval(), (4, 2)),
     "dropout 2d": lambda: (nn.Dropout2d(0.5).eval(), (2, 2, 2)),
     "dropout 3d": lambda: (nn.Dropout3d(0.5).eval(), (2, 2, 2, 2)),
+    "conv 1d": lambda: (nn.Conv1d(2, 3, 3), (2, 6)),
+    "conv 2d": lambda: (nn.Conv2d(1, 2, 3, padding=1), (1, 4, 5)),
+    "conv 2d that loses": lambda: (nn.Conv2d(3, 2, 3, stride=2), (3, 7, 5)),
+    "conv 2d that is tall": lambda: (nn.Conv2d(1, 5, 2), (1, 4, 3)),
+    "conv 2d of groups": lambda: (nn.Conv2d(4, 2, 3, groups=2, bias=False), (4, 4, 4)),
+    "conv 2d of holes": lambda: (nn.Conv2d(2, 2, 3, dilation=2), (2, 6, 5)),
+    "conv 2d around": lambda: (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), (1, 4, 4)),
+    "conv 2d mirrored": lambda: (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), (1, 4, 4)),
+    "conv 3d": lambda: (nn.Conv3d(1, 2, 2), (1, 3, 3, 2)),
+    "conv transpose 1d": lambda: (nn.ConvTranspose1d(3, 1, 3, stride=2, output_padding=1), (3, 4)),
+    "conv transpose 2d": lambda: (nn.ConvTranspose2d(2, 1, 3, padding=1), (2, 3, 4)),
+    "conv transpose 3d": lambda: (nn.ConvTranspose3d(1, 1, 2), (1, 2, 2, 2)),
+    "average pool 1d": lambda: (nn.AvgPool1d(2), (3, 7)),
+    "average pool 2d": lambda: (nn.AvgPool2d(2), (2, 4, 5)),
+    "average pool 2d padded": lambda: (nn.AvgPool2d(3, padding=1, count_include_pad=False), (2, 6, 6)),
+    "average pool 2d overlapping": lambda: (nn.AvgPool2d(3, stride=1), (2, 4, 5)),
+    "average pool 2d over the edge": lambda: (nn.AvgPool2d(2, ceil_mode=True), (2, 5, 5)),
+    "average pool 3d": lambda: (nn.AvgPool3d(2), (1, 2, 4, 2)),
+    "global average": lambda: (nn.AdaptiveAvgPool2d(1), (3, 4, 5)),
+    "adaptive average": lambda: (nn.AdaptiveAvgPool2d((2, 3)), (2, 5, 4)),
+    "max pool 1d": lambda: (nn.MaxPool1d(2), (3, 7)),
+    "max pool 2d": lambda: (nn.MaxPool2d(2), (2, 4, 6)),
+    "max pool 2d padded": lambda: (nn.MaxPool2d(2, padding=1), (2, 4, 6)),
+    "max pool 2d of holes": lambda: (nn.MaxPool2d(2, stride=4, dilation=3), (2, 8, 8)),
+    "max pool 2d over the edge": lambda: (nn.MaxPool2d(2, ceil_mode=True), (2, 5, 5)),
+    "max pool 3d": lambda: (nn.MaxPool3d(2), (1, 2, 4, 2)),
+    "max pool overlapping": lambda: (nn.MaxPool2d(3, stride=1), (2, 5, 6)),
+    "max pool overlapping and padded": lambda: (nn.MaxPool2d(3, stride=2, padding=1), (2, 6, 5)),
+    "adaptive maximum": lambda: (nn.AdaptiveMaxPool2d((2, 3)), (2, 5, 4)),
+    "global maximum": lambda: (nn.AdaptiveMaxPool1d(1), (2, 5)),
     "alpha dropout": lambda: (nn.AlphaDropout(0.5).eval(), (4,)),
 }
 each = pytest.mark.parametrize("name", LAYERS)
@@ -106,10 +136,14 @@ def test_what_a_layer_gives_comes_back_and_the_set_contains_what_made_it(name: s
         torch.testing.assert_close(layer(preimage.x), y, rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(layer(preimage.nearest(z)), y, rtol=1e-9, atol=1e-9)
     assert bool(preimage.contains(x, slack=1e-6).all())
-    assert torch.equal(preimage.nearest(torch.zeros_like(x)), preimage.x)
+    torch.testing.assert_close(preimage.nearest(torch.zeros_like(x)), preimage.x, rtol=1e-9, atol=1e-9)
 
 
-@each
+# Of which one value may serve two windows at once.
+SHARED = {"max pool overlapping", "max pool overlapping and padded", "adaptive maximum"}
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - SHARED))
 def test_the_nearest_point_is_nearer_than_what_made_the_output_and_is_its_own_nearest(name: str) -> None:
     layer, shape = LAYERS[name]()
     x, z = 1.5 * torch.randn(30, *shape), 1.5 * torch.randn(30, *shape)
@@ -263,6 +297,76 @@ def test_an_input_that_no_output_shows_is_free() -> None:
     preimage = inverse(nn.Upsample(size=2), (1, 4))(torch.tensor([[[1.0, 3.0]]]))
     assert preimage.x.tolist() == [[[1.0, 0.0, 3.0, 0.0]]]
     assert preimage.nearest(torch.full((1, 1, 4), 9.0)).tolist() == [[[1.0, 9.0, 3.0, 9.0]]]
+
+
+# Sums
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if "conv" in name or "average" in name])
+def test_a_sum_is_inverted_as_numpy_does(name: str) -> None:
+    layer, shape = LAYERS[name]()
+    n = math.prod(shape)
+    with torch.no_grad():
+        zero = layer(torch.zeros(1, *shape))
+        matrix = (layer(torch.eye(n).reshape(n, *shape)) - zero).flatten(1).T.numpy()
+    # Not what the layer gives: any values.
+    y, z = torch.randn(5, *zero.shape[1:]), torch.randn(5, *shape)
+    right = (y - zero).flatten(1).T.numpy()
+    preimage = inverse(layer, shape)(y)
+    shortest = np.linalg.lstsq(matrix, right, rcond=1e-12)[0]
+    np.testing.assert_allclose(preimage.x.flatten(1).T, shortest, atol=1e-9)
+    free = np.eye(n) - np.linalg.pinv(matrix, rcond=1e-12) @ matrix
+    np.testing.assert_allclose(preimage.nearest(z).flatten(1).T, shortest + free @ z.flatten(1).T.numpy(), atol=1e-9)
+    missed = np.abs(matrix @ shortest - right).T.reshape(y.shape) > 1e-6
+    assert (preimage.clamped.numpy() == missed).all()
+
+
+def test_an_average_over_all_of_a_large_image_takes_no_matrix() -> None:
+    layer = nn.AvgPool2d(2)
+    y = torch.randn(1, 2, 128, 128)
+    preimage = inverse(layer, (2, 256, 256))(y)
+    torch.testing.assert_close(preimage.x, y.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    z = torch.randn(1, 2, 256, 256)
+    torch.testing.assert_close(layer(preimage.nearest(z)), y)
+
+
+# Maxima
+
+
+def test_a_maximum_stands_in_one_place_and_nothing_above_it() -> None:
+    invert = inverse(nn.MaxPool1d(2), (1, 5))
+    preimage = invert(torch.tensor([[[2.0, -1.0]]]))
+    assert preimage.x.tolist() == [[[2.0, 0.0, -1.0, -1.0, 0.0]]]
+    assert preimage.nearest(torch.tensor([[[0.5, 1.0, 3.0, -7.0, 9.0]]])).tolist() == [[[0.5, 2.0, -1.0, -7.0, 9.0]]]
+    assert preimage.contains(torch.tensor([[[2.0, 2.0, -3.0, -1.0, 4.0]]])).tolist() == [True]
+    assert preimage.contains(torch.tensor([[[2.1, 2.0, -3.0, -1.0, 4.0]]])).tolist() == [False]
+    assert preimage.contains(torch.tensor([[[1.9, 1.9, -3.0, -1.0, 4.0]]])).tolist() == [False]
+    assert preimage.contains(torch.tensor([[[1.9, 1.9, -3.0, -1.0, 4.0]]]), slack=0.2).tolist() == [True]
+
+
+def test_maxima_of_overlapping_windows_that_can_not_be_had_together_are_clamped() -> None:
+    # The middle window shares each of its values with one whose maximum is less.
+    y = torch.tensor([[[1.0, 5.0, 2.0]]])
+    preimage = inverse(nn.MaxPool1d(2, stride=1), (1, 4))(y)
+    assert preimage.clamped.tolist() == [[[False, True, False]]]
+    x = preimage.nearest(torch.full((1, 1, 4), 9.0))
+    assert nn.MaxPool1d(2, stride=1)(x).tolist() == [[[1.0, 2.0, 2.0]]]
+
+
+def test_every_maximum_of_overlapping_windows_is_reached_from_anywhere() -> None:
+    layer = nn.MaxPool2d(3, stride=2, padding=1)
+    with torch.no_grad():
+        y = layer(torch.randn(50, 3, 9, 9))
+    preimage = inverse(layer, (3, 9, 9))(y)
+    for z in (torch.randn(50, 3, 9, 9), torch.full((50, 3, 9, 9), 9.0), torch.full((50, 3, 9, 9), -9.0)):
+        found = preimage.nearest(z)
+        assert torch.equal(layer(found), y)
+        assert bool(preimage.contains(found, slack=0.0).all())
+
+
+def test_a_pool_that_returns_places_too_gives_one_sentence() -> None:
+    with pytest.raises(LayerError, match="return_indices=True"):
+        inverse(nn.MaxPool1d(2, return_indices=True), (1, 4))
 
 
 # Normalisation

@@ -5,4 +5,8 @@ import genrev.layers.preimages.gated
 import genrev.layers.preimages.linear
 import genrev.layers.preimages.moving
 import genrev.layers.preimages.normalised
-import genrev.layers.preimages.proportions  # noqa: F401
+import genrev.layers.preimages.pooling
+import genrev.layers.preimages.proportions
+import genrev.layers.preimages.residual
+import genrev.layers.preimages.scaled
+import genrev.layers.preimages.sums  # noqa: F401

@@ -104,3 +104,19 @@ def _(layer: nn.Linear, input_shape: tuple[int, ...]) -> Inverse:
     back = PseudoInverse.of(weight if weight.dtype.itemsize > 2 else weight.float())
     bias = 0.0 if layer.bias is None else layer.bias.detach()
     return lambda y: back.preimage(y - bias, weight)
+
+
+def reshaped(preimage: Preimage, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Preimage:
+    """Return the same set of inputs in another shape, rows of it made one where there are more of them.
+
+    Args:
+        preimage: a point or an affine set.
+        input_shape: of one input.
+        output_shape: of all outputs, with the batch.
+    """
+    rows, inner = output_shape[0], preimage.x.shape
+    x, clamped = preimage.x.reshape(rows, *input_shape), preimage.clamped.reshape(output_shape)
+    if not isinstance(preimage, AffineSet):
+        return Point(x, clamped)
+    along = preimage.along
+    return AffineSet(x, lambda z: along(z.reshape(inner)).reshape(rows, *input_shape), clamped)
