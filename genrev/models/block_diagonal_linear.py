@@ -11,6 +11,8 @@ from genrev.checks import called_as
 from genrev.layers.affine import BLOCK, Affine, Change, affine
 from genrev.layers.bounds import Bounds, bounds
 from genrev.layers.operators import each_place, operator
+from genrev.layers.preimage import inverse
+from genrev.layers.preimages.sums import by_operator
 from genrev.models.weights import as_weights
 from genrev.operators import BlockDiagonal, Operator
 from genrev.operators.block_diagonal import block_products
@@ -87,3 +89,6 @@ def _(layer: BlockDiagonalLinear, input_shape: tuple[int, ...]) -> Affine:
 @bounds.register
 def _(layer: BlockDiagonalLinear, input_shape: tuple[int, ...]) -> Bounds:
     return affine(layer, input_shape).bound
+
+
+inverse.register(BlockDiagonalLinear)(by_operator)

@@ -12,6 +12,8 @@ from genrev.checks import called_as
 from genrev.layers.affine import BLOCK, Affine, Change
 from genrev.layers.bounds import Bounds, Interval, bounds, outward
 from genrev.layers.operators import each_place, operator
+from genrev.layers.preimage import inverse
+from genrev.layers.preimages.sums import by_operator
 from genrev.models.weights import as_weights
 from genrev.operators import LowRankPlusDiagonal, Operator
 
@@ -129,3 +131,6 @@ def _in_parts(x: Tensor, weight: Tensor, change: Change) -> Tensor:
     for begin in range(0, len(weight), rows):
         y[..., begin : begin + rows] = F.linear(x, change(weight[begin : begin + rows].double()))
     return y
+
+
+inverse.register(LowRankLinear)(by_operator)

@@ -14,6 +14,8 @@ from genrev.errors import ArgumentError
 from genrev.layers.affine import BLOCK, Affine, Change, affine
 from genrev.layers.bounds import Bounds, bounds
 from genrev.layers.operators import each_place, operator
+from genrev.layers.preimage import inverse
+from genrev.layers.preimages.sums import by_operator
 from genrev.models.weights import as_weights
 from genrev.operators import Operator, Pattern, Sparse, checked_pattern
 
@@ -210,3 +212,6 @@ def _by_parts(x: Tensor, values: Tensor, pattern: Pattern, change: Change) -> Te
 @bounds.register
 def _(layer: SparseLinear, input_shape: tuple[int, ...]) -> Bounds:
     return affine(layer, input_shape).bound
+
+
+inverse.register(SparseLinear)(by_operator)

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from genrev.errors import LayerError
 from genrev.layers.affine import Affine, affine
-from genrev.layers.preimage import Inverse, Preimage, expect_usable, inverse
+from genrev.layers.operators import operator
+from genrev.layers.preimage import AffineSet, Inverse, Point, Preimage, expect_usable, inverse
 from genrev.layers.preimages.linear import PseudoInverse, reshaped
+from genrev.operators import prepare
+from genrev.rows import rowwise
 
 DENSE = 2**22
 """How many entries a matrix may have to be factored."""
@@ -28,7 +31,56 @@ def _(layer: Any, input_shape: tuple[int, ...]) -> Inverse:
     expect_usable(layer)
     part = affine(layer, input_shape)
     zero = torch.zeros(1, *input_shape, dtype=torch.float64, device=layer.weight.device)
-    return of_sum(part, input_shape, tuple(part.product(zero, _same).shape[1:]))
+    output_shape = tuple(part.product(zero, _same).shape[1:])
+    if math.prod(input_shape) * math.prod(output_shape) > DENSE:
+        return by_operator(layer, input_shape)
+    return of_sum(part, input_shape, output_shape)
+
+
+def by_operator(layer: nn.Module, input_shape: tuple[int, ...]) -> Inverse:
+    """Return the inverse of a sum that is a linear operator: by its structure, or by its products alone.
+
+    Register it for a type of your own that has an operator: ``inverse.register(MyLayer)(by_operator)``.
+
+    Args:
+        layer: of a type that `genrev.layers.operators.operator` knows.
+        input_shape: of one input.
+
+    Raises:
+        LayerError: a weight is not finite, or there is none.
+
+    Example:
+        >>> back = by_operator(nn.Linear(3, 2), (3,))
+        >>> back(torch.zeros(1, 2)).x.shape
+        torch.Size([1, 3])
+    """
+    expect_usable(layer)
+    weights, bias = operator(layer, input_shape)
+    solver = prepare(weights)
+    m, n = weights.shape
+    unique = m >= n and solver.rank in (n, None)
+
+    def shortest(values: Tensor) -> Tensor:
+        return rowwise(lambda rows: solver.solve(rows).x, values)
+
+    def invert(y: Tensor) -> Preimage:
+        rows, dtype = len(y), y.dtype
+        asked = y.reshape(rows, m).double() - bias.to(y.device).double()
+        x = shortest(asked)
+        slack = torch.finfo(dtype).eps ** 0.5 * asked.abs().amax(1, keepdim=True)
+        clamped = (solver.residual(x, asked).abs() > slack).reshape(y.shape)
+        found = x.to(dtype).reshape(rows, *input_shape)
+        if unique:
+            return Point(found, clamped)
+
+        def along(z: Tensor) -> Tensor:
+            flat = z.reshape(len(z), n).double()
+            seen = shortest(-solver.residual(flat, torch.zeros_like(flat[:, :1]).expand(-1, m)))
+            return (flat - seen).to(z.dtype).reshape(z.shape)
+
+        return AffineSet(found, along, clamped)
+
+    return invert
 
 
 def of_sum(part: Affine, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Inverse:
