@@ -249,7 +249,7 @@ def test_asking_for_the_box_changes_nothing() -> None:
 def test_a_layer_of_an_unknown_type_gives_anything_and_what_follows_is_bounded_again() -> None:
     class Strange(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return 1e6 * x
+            return 1e6 * x.sin()
 
     network = Network(nn.Sequential(nn.Linear(4, 3), Strange()), space=InputSpace((4,), 0.0, 1.0))
     assert ends(network) == [-math.inf, math.inf]
@@ -265,16 +265,21 @@ def test_a_layer_of_an_unknown_type_gives_anything_and_what_follows_is_bounded_a
 
 def test_a_function_that_writes_between_layers_is_seen_even_where_samples_do_not_show_it() -> None:
     class Cut(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, *, openly: bool) -> None:
             super().__init__()
-            self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 1)
+            self.first, self.second, self.openly = nn.Linear(2, 2), nn.Linear(2, 1), openly
 
         def forward(self, x: Tensor) -> Tensor:
             hidden = self.first(x)
-            hidden.clamp_(min=-100.0)
+            (hidden if self.openly else hidden.view(-1)).clamp_(min=-100.0)
             return self.second(hidden)
 
-    assert ends(Network(Cut(), space=InputSpace((2,), 0.0, 1.0))) == [-math.inf, math.inf]
+    space = InputSpace((2,), -1e4, 1e4)
+    assert ends(Network(Cut(openly=False), space=space)) == [-math.inf, math.inf]
+    cut = Cut(openly=True)
+    same = nn.Sequential(cut.first, nn.Hardtanh(-100.0, math.inf), cut.second)
+    assert ends(Network(cut, space=space)) == ends(Network(same, space=space))
+    assert ends(Network(cut, space=space)) != ends(Network(nn.Sequential(cut.first, cut.second), space=space))
 
 
 def test_a_layer_of_ones_own_takes_part_and_is_told_a_wrong_shape() -> None:

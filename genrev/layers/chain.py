@@ -1,18 +1,19 @@
-"""The chain of layers that a network is, found by watching it run; what is no chain is said to be none, and why."""
+"""The chain of layers that a network is, found in the graph of a forward pass; what is no chain is said why."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genrev.errors import LayerError
-from genrev.layers.preimage import is_invertible
+from genrev.layers.functions import NoLayerError, layer, linear
+from genrev.layers.links import Residual, Scaled
+from genrev.layers.trace import Node, trace
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -24,7 +25,7 @@ class Link:
     """One layer of a chain.
 
     Args:
-        name: of the module in its network.
+        name: of the module in its network, or of the function that the layer is: ``"relu_1"``.
         module: the layer.
         input_shape: of one of its inputs.
     """
@@ -37,6 +38,9 @@ class Link:
 class Chain:
     """The layers of a network in the order they run, each fed by the one before.
 
+    A function in the forward pass is the layer of the same kind (F.relu, x @ W.T + b, x / 255), a sum x + g(x) of a
+    chain g a `Residual`; reshapes only tell each layer the shape of its inputs.
+
     Args:
         module: the network, in eval mode.
         x: ``(batch, *input_shape)``: inputs on which the chain must reproduce the network.
@@ -44,7 +48,7 @@ class Chain:
         head: a last layer that is no part of the module.
 
     Raises:
-        LayerError: the network is no chain of its modules.
+        LayerError: the network is no chain; the message names the step that is none.
 
     Example:
         >>> module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
@@ -61,14 +65,14 @@ class Chain:
         head: nn.Module | None = None,
     ) -> None:
         with torch.no_grad():
-            # A layer that works in place must write on nothing but copies.
-            given = x.clone()
-            y, calls = _watch(module, given, forward or module)
-            self.links = _connect(calls, given, y)
+            y, self.links = _find(module, x, forward or module)
             if head is not None:
                 self.links.append(Link("head", head, tuple(y.shape[1:])))
                 y = head(y)
             self._check(x, y)
+            # A number that was read off this batch is another for a lone row.
+            alone = (forward or module)(x[-1:].clone())
+            self._check(x[-1:], alone if head is None else head(alone))
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self.links)
@@ -98,8 +102,8 @@ class Chain:
         scale = y.abs().max().clamp(min=1.0)
         if value.shape != y.shape or not bool(((value - y).abs() <= 1e-4 * scale).all()):
             raise LayerError(
-                "expected a network that is a chain of its modules, got one whose output differs from its modules' run "
-                f"one after another; {_WAY_OUT}"
+                "expected a network that is a chain of its layers, got one whose output differs from theirs; "
+                f"write it as modules that run one after another, or {_WAY_OUT}"
             )
 
 
@@ -114,72 +118,172 @@ def _title(place: int, layers: int) -> str:
     return f"the {_ORDINALS[place - 1]} hidden layer" if place <= len(_ORDINALS) else f"hidden layer {place}"
 
 
-def _watch(module: nn.Module, x: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[Any]]:
-    """Run the network and note every call of a layer: name, module, what came in, what went out."""
-    calls: list[Any] = []
-    entered: list[Any] = []
-    with ExitStack() as hooks:
-        for name, layer in _layers(module, ""):
+def _find(module: nn.Module, x: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[Link]]:
+    """Run the network and return its output and the layers that it came through.
 
-            def enter(layer: nn.Module, args: tuple[Any, ...]) -> None:
-                entered.append(_writes(args[0] if args else None))
-
-            def note(layer: nn.Module, args: tuple[Any, ...], output: Any, name: str = name) -> None:
-                calls.append((name, layer, args, output, entered.pop(), _writes(output)))
-
-            hooks.callback(layer.register_forward_pre_hook(enter).remove)
-            hooks.callback(layer.register_forward_hook(note).remove)
-        y = forward(x)
-    return y, calls
-
-
-def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    children = list(module.named_children())
-    if not children or is_invertible(module):
-        yield name or type(module).__name__, module
-        return
-    for child, layer in children:
-        yield from _layers(layer, f"{name}.{child}" if name else child)
+    What a module of the user's own does inside is followed; where that is no chain, the module itself is one layer.
+    """
+    try:
+        # A layer that works in place must write on nothing but copies.
+        y, last = trace(module, x.clone(), forward, whole=False)
+        return y, _Walk(len(x)).links(last)
+    except LayerError as error:
+        y, last = trace(module, x.clone(), forward, whole=True)
+        try:
+            links = _Walk(len(x)).links(last)
+        except LayerError:
+            raise error from None
+        if [link.module for link in links] == [module]:
+            raise
+        return y, links
 
 
-def _connect(calls: list[Any], x: Tensor, y: Tensor) -> list[Link]:
-    links: list[Link] = []
-    seen: set[nn.Module] = set()
-    before, value, written = "the input", x, 0
-    for name, layer, args, output, came, left in calls:
-        if layer in seen:
+@dataclass(frozen=True, eq=False)
+class _Sum:
+    """A step x + g(x) of the trail of a network.
+
+    Args:
+        node: the sum.
+        body: the steps of g, in the order they run.
+        sign: of g.
+    """
+
+    node: Node
+    body: list[_Sum | Node]
+    sign: int
+
+
+_Trail = list[_Sum | Node]
+
+
+class _Walk:
+    """The way from a network's output back to its input, and the layers on it.
+
+    Args:
+        rows: of the inputs.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._trails: dict[Node, _Trail] = {}
+        self._seen: set[nn.Module] = set()
+
+    def links(self, last: Node) -> list[Link]:
+        """Return the layers between the input and a step, in the order they run.
+
+        Args:
+            last: the step.
+
+        Raises:
+            LayerError: they are no chain.
+        """
+        self._last: Node | None = None
+        links = self._linked(self._trail(last))
+        return links + self._reshape(last)
+
+    def _trail(self, last: Node) -> _Trail:
+        """Return the steps from the input up to one, in the order they run."""
+        passed: list[Node] = []
+        node = last
+        while node not in self._trails and len(node.inputs) == 1 and not node.trouble:
+            passed.append(node)
+            node = node.inputs[0]
+        if node not in self._trails:
+            self._trails[node] = self._begin(node)
+        for step in reversed(passed):
+            self._trails[step] = [*self._trails[step.inputs[0]], step]
+        return self._trails[last]
+
+    def _begin(self, node: Node) -> _Trail:
+        if node.trouble:
+            raise _no_link(node, node.trouble)
+        if not node.inputs:
+            return []
+        if len(node.inputs) == 2 and node.function in ("add", "iadd", "sub", "isub") and not node.keywords:
+            for kept, moved in (node.inputs, node.inputs[::-1]):
+                trail, start = self._trail(moved), self._trail(kept)
+                if trail[: len(start)] != start or _shape(kept) != _shape(moved) or _shape(kept) != _shape(node):
+                    continue
+                if "add" in node.function or kept is node.inputs[0]:
+                    return [*start, _Sum(node, trail[len(start) :], 1 if "add" in node.function else -1)]
+        raise _no_link(node, "which joins values that went two ways, as a skip connection that is no x + g(x) does")
+
+    def _linked(self, trail: _Trail) -> list[Link]:
+        links: list[Link] = []
+        for step in trail:
+            node = step.node if isinstance(step, _Sum) else step
+            module = self._module(step)
+            if module is None:
+                continue
+            given = node.given
+            assert given is not None
+            if given.ndim < 2 or len(given) != self._rows or len(node.output) != self._rows:
+                raise _no_link(node, "which does not keep the inputs of a batch apart in its first dimension")
+            links.append(Link(node.name, module, tuple(given.shape[1:])))
+            self._add_bias(links)
+            self._last = node
+        return links
+
+    def _module(self, step: _Sum | Node) -> nn.Module | None:
+        if isinstance(step, _Sum):
+            body = self._linked(step.body)
+            layers, shapes = [link.module for link in body], [link.input_shape for link in body]
+            if step.sign < 0:
+                one = torch.ones((), dtype=step.node.output.dtype)
+                layers, shapes = [*layers, Scaled(-one, 0 * one)], [*shapes, _shape(step.node)]
+            return Residual(layers, shapes).eval()
+        if step.module is None:
+            try:
+                return layer(step)
+            except NoLayerError as error:
+                raise _no_link(step, str(error)) from None
+        if step.module in self._seen:
             raise LayerError(
-                f"expected a chain in which every layer runs once, got {name!r} ({type(layer).__name__}) run twice; "
-                f"give each use a module of its own, or {_WAY_OUT}"
+                f"expected a chain in which every layer runs once, got {step} run twice; give each use a module of its "
+                f"own, or {_WAY_OUT}"
             )
-        seen.add(layer)
-        if len(args) != 1 or not _hands_over(value, args[0]) or came != written:
-            raise _gap(before, f"{name!r} ({type(layer).__name__})")
-        if not isinstance(output, Tensor):
+        self._seen.add(step.module)
+        if not isinstance(step.output, Tensor):
             raise LayerError(
-                f"expected layers that return one tensor, got {type(output).__name__} from {name!r}; {_WAY_OUT}"
+                f"expected layers that return one tensor, got {type(step.output).__name__} from {step}; {_WAY_OUT}"
             )
-        links.append(Link(name, layer, tuple(args[0].shape[1:])))
-        before, value, written = f"{name!r} ({type(layer).__name__})", output, left
-    if not _hands_over(value, y) or _writes(y) != written:
-        raise _gap(before, "the output")
-    return links
+        return step.module
+
+    def _add_bias(self, links: list[Link]) -> None:
+        """Make one linear layer of a product and of a constant that is added to it."""
+        if len(links) < 2 or not isinstance(links[-1].module, Scaled):
+            return
+        product, added = links[-2].module, links[-1].module
+        if type(product) is not nn.Linear or product.bias is not None or product in self._seen:
+            # What is no function's product is the network's own layer.
+            return
+        width, shape = product.out_features, added.shift.shape
+        plain = added.scale.ndim == 0 and float(added.scale) == 1
+        if plain and shape.numel() in (1, width) and shape[-1:] in ((), (1,), (width,)):
+            bias = added.shift.flatten().expand(width)
+            links[-2:] = [Link(links[-2].name, linear(product.weight, bias), links[-2].input_shape)]
+
+    def _reshape(self, last: Node) -> list[Link]:
+        """Return the layers that bring the last values into the shape in which they are returned."""
+        node = last
+        while self._last is None and node.inputs:
+            node = node.inputs[0]
+        given, shape = _shape(self._last or node), _shape(last)
+        if given == shape:
+            return []
+        if math.prod(given) != math.prod(shape):
+            raise _no_link(last, "which does not keep the inputs of a batch apart in its first dimension")
+        flat, shaped = nn.Flatten(), nn.Unflatten(1, shape)
+        links = [Link(last.name, flat, given), Link(f"{last.name}.shape", shaped, (math.prod(shape),))]
+        return links[:1] if len(shape) == 1 else links
 
 
-def _gap(before: str, after: str) -> LayerError:
+def _shape(node: Node) -> tuple[int, ...]:
+    return tuple(node.output.shape[1:]) if isinstance(node.output, Tensor) else ()
+
+
+def _no_link(node: Node, why: str) -> LayerError:
     return LayerError(
-        f"expected a chain of modules, each fed by the one before, got something else between {before} and {after}, "
-        f"such as a function in forward (F.relu) or a skip connection; write it as modules, or {_WAY_OUT}"
+        f"expected a chain of layers, each fed by the one before, got {node}, {why}; write it as modules that run one "
+        f"after another, or {_WAY_OUT}"
     )
-
-
-def _writes(value: Any) -> int:
-    """Return how often a tensor was written to in place, its views included: a function between layers may do that."""
-    return value._version if isinstance(value, Tensor) and not value.is_inference() else 0
-
-
-def _hands_over(given: Any, taken: Any) -> bool:
-    """Whether a tensor arrived as it left, or only reshaped."""
-    if not isinstance(given, Tensor) or not isinstance(taken, Tensor):
-        return False
-    return given is taken or (given.data_ptr() == taken.data_ptr() and given.numel() == taken.numel())
