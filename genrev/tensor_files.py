@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrev.checks import as_json
-from genrev.errors import ArgumentError, FileError
+from genrev.errors import ArgumentError, FileError, UnknownNameError, nearest
 from genrev.files import expect_file, reason, shown, unreadable, write_bytes
 
 if TYPE_CHECKING:
@@ -108,6 +109,74 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         {'seed': 0}
     """
     return _read(path, tensors=False)[1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one tensor of a safetensors file stands, for readers of a part of it.
+
+    Args:
+        offset: of its first byte in the file.
+        shape: its own.
+        dtype: as the file has it: "F32".
+        size: of the whole file, in bytes.
+        changed: when the file was last written to, in nanoseconds.
+    """
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    changed: int
+
+
+def find_tensor(path: str | os.PathLike[str], name: str) -> Place:
+    """Find a tensor in a safetensors file, of genrev's or any other, and leave its values on the disk.
+
+    Args:
+        path: of the file.
+        name: of the tensor.
+
+    Raises:
+        ArgumentError: the path is none.
+        FileError: the file is missing, damaged, cut short or of another format.
+        UnknownNameError: it holds no tensor of that name.
+
+    Example:
+        >>> import pathlib, tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "weights.safetensors")
+        ...     write_tensors(path, {"weight": torch.zeros(2, 3)}, {})
+        ...     place = find_tensor(path, "weight")
+        >>> place.shape, place.dtype, place.size - place.offset
+        ((2, 3), 'F32', 24)
+    """
+    from safetensors import SafetensorError, safe_open
+
+    expect_file(path)
+    try:
+        # It checks the header, and that the file is as long as it says.
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+        state = os.stat(path)
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+    except SafetensorError as error:
+        raise FileError(
+            f"expected {shown(path)} to be a whole safetensors file, got damage or another format ({reason(error)}); "
+            "check the path or get an undamaged copy"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if name not in names:
+        raise UnknownNameError(
+            f"expected a tensor that {shown(path)} holds ({', '.join(names)[:200]}), got {name!r}"
+            f"{nearest(str(name), names) or '; choose one of them'}"
+        )
+    entry = header[name]
+    offset = 8 + length + entry["data_offsets"][0]
+    return Place(offset, tuple(entry["shape"]), entry["dtype"], state.st_size, state.st_mtime_ns)
 
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

@@ -1,10 +1,15 @@
 """Print what algebra reaches: on the student's network, beside SciPy's and torch's solvers, on wide layers."""
 
 import argparse
+import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from io import FileIO
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +21,8 @@ from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 from genrev.layers.operators import operator
 from genrev.models import MLP, SparseLinear
-from genrev.operators import BlockJacobi, ColumnScaling, Dense, Stop, lsmr
+from genrev.operators import BlockJacobi, ColumnScaling, Dense, Stop, Streamed, lsmr
+from genrev.operators.streamed import MEMORY
 from genrev.progress import quiet
 from genrev.solvers.boxed_layer import Asked, BoxedLayer
 from genrev.space import InputSpace
@@ -261,6 +267,62 @@ def dense(args: argparse.Namespace) -> None:
         del network, inverter, parts, layer
 
 
+def write_matrix(path: Path, width: int) -> None:
+    """Write a square matrix of float32 as safetensors, some rows at a time."""
+    size = 4 * width**2
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [width, width], "data_offsets": [0, size]}}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _ in range(width):
+            file.write((torch.randn(width) / width**0.5).numpy().tobytes())
+        os.fsync(file.fileno())
+
+
+def forgotten(path: Path) -> Path:
+    """Have the system forget what it holds of a file in memory."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+
+def plain_read(path: Path, size: int) -> None:
+    """Read a file from its beginning to its end into one place."""
+    room = memoryview(bytearray(size))
+    with FileIO(path) as file:
+        while file.readinto(room):
+            pass
+
+
+def streamed(args: argparse.Namespace) -> None:
+    """A dense matrix on the disk: passes of products beside plain reads of the file, none of it in memory before."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder, seeded(args.seed):
+        path = Path(folder, "weights.safetensors")
+        write_matrix(path, args.streamed)
+        weights = Streamed(path, "weight", memory=args.memory)
+        x = torch.randn(1, args.streamed)
+        held, size, block = peak(), path.stat().st_size / 2**20, args.memory // 2
+        passes = {"W x": weights, "W'y": weights.adjoint, "W x and W'W x in one pass": weights.forth_and_back}
+        for name, run in passes.items():
+            seconds: dict[str, list[float]] = {"read": [], "product": []}
+            for _ in range(args.repeats):
+                for kind, work in (("read", lambda: plain_read(path, block)), ("product", lambda run=run: run(x))):
+                    forgotten(path)
+                    began = time.perf_counter()
+                    work()
+                    seconds[kind].append(time.perf_counter() - began)
+            # The best of each: in between, either may wait for the system to find memory for what it reads.
+            read, product = (min(seconds[kind]) for kind in ("read", "product"))
+            print(
+                f"  {name}: {size / product:.0f} MB/s, plain read in blocks of {block / 2**20:.0f} MB "
+                f"{size / read:.0f} MB/s: {read / product:.0%} (bar 70 %; best of {args.repeats} each)",
+                flush=True,
+            )
+        print(
+            f"dense {args.streamed:,} wide in float32, {size:.0f} MB on the disk: {peak() - held:.0f} MB more in "
+            f"memory at most (bar {size / 4:.0f})"
+        )
+
+
 PARTS = {
     "student": student,
     "solver": solver,
@@ -268,6 +330,7 @@ PARTS = {
     "dense": dense,
     "sparse": sparse,
     "scaled": scaled,
+    "streamed": streamed,
 }
 
 
@@ -280,6 +343,10 @@ def main() -> None:
     options.add_argument("--checked", type=int, default=10, help="rows of each layer that SciPy solves too")
     options.add_argument("--width", type=int, help="of wide layers; square 4000, dense 10000, the others 100000")
     options.add_argument("--limit", type=int, default=1000, help="iterations, of scaled")
+    options.add_argument("--streamed", type=int, default=20_000, help="width, of streamed")
+    options.add_argument("--memory", type=int, default=MEMORY, help="bytes, of streamed")
+    options.add_argument("--repeats", type=int, default=5, help="of streamed")
+    options.add_argument("--folder", help="of streamed: where its file is written, and removed again")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     if len(args.part) > 1:

@@ -10,6 +10,7 @@ from genrev.models.layered import ACTIVATIONS, Layered
 from genrev.models.low_rank_linear import LowRankLinear
 from genrev.models.mlp import MLP, fold_scale, mlp_from_weights, weights_from
 from genrev.models.sparse_linear import SparseLinear
+from genrev.models.streamed_linear import StreamedLinear
 from genrev.models.weights import with_weights
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Layered",
     "LowRankLinear",
     "SparseLinear",
+    "StreamedLinear",
     "UpConvDecoder",
     "calibrated",
     "check_image",

@@ -96,7 +96,7 @@ class SparseLinear(nn.Module):
             try:
                 checked_pattern(starts, columns, self.in_features)
             except ArgumentError as error:
-                # The last argument but none other is where a module puts what is wrong.
+                # The last argument is where a module puts what is wrong.
                 rest[-1].append(str(error))
                 return
         super()._load_from_state_dict(state, prefix, *rest)

@@ -13,6 +13,7 @@ from genrev.operators.preconditioners import BlockJacobi, ColumnScaling, Precond
 from genrev.operators.repeated import Repeated
 from genrev.operators.solver import Solved, Solver, prepare
 from genrev.operators.sparse import Pattern, Sparse, checked_pattern
+from genrev.operators.streamed import Streamed
 
 __all__ = [
     "BlockDiagonal",
@@ -31,6 +32,7 @@ __all__ = [
     "Solver",
     "Sparse",
     "Stop",
+    "Streamed",
     "cgnr",
     "checked_pattern",
     "lsmr",
