@@ -61,8 +61,8 @@ class SparseLinear(nn.Module):
         values = as_weights("the weight's values", matrix.values(), (len(pattern.columns),))
         self.out_features, self.in_features = matrix.shape
         self.values = nn.Parameter(values.clone())
-        self.register_buffer("row_starts", pattern.starts)
-        self.register_buffer("columns", pattern.columns)
+        self.register_buffer("row_starts", pattern.starts.clone())
+        self.register_buffer("columns", pattern.columns.clone())
         added = None if bias is None else as_weights("bias", bias, (self.out_features,), values)
         self.register_parameter("bias", None if added is None else nn.Parameter(added.clone()))
         self._pattern: tuple[Any, Pattern] | None = None

@@ -32,7 +32,7 @@ def cgnr(
     start: Tensor | None = None,
     preconditioner: Preconditioner | None = None,
 ) -> LeastSquares:
-    """Minimise |A x - b| for each row, as `lsmr` does, by the products of A and of A'A with one vector.
+    """Minimise ``|A x - b|`` for each row, as `lsmr` does, by the products of A and of A'A with one vector.
 
     An iteration reads the weights once where `lsmr` does so twice: for weights on a disk, or on several machines, half
     of the time. In memory `lsmr` is the better one: rounding spoils this one sooner where A is ill-conditioned, and the
@@ -41,8 +41,8 @@ def cgnr(
     Args:
         operator: A.
         b: ``(rows, m)``, of the operator's type and on its device.
-        tolerance: of |A x - b| / |b|; a row within it is done.
-        flat: of |A'r| / (|A| |r|), at which a row is as near as it gets.
+        tolerance: of ``|A x - b| / |b|``; a row within it is done.
+        flat: of ``|A'r| / (|A| |r|)``, at which a row is as near as it gets.
         limit: iterations of a row at most.
         start: ``(rows, n)``; zeros if not given.
         preconditioner: of the columns; none if not given.
@@ -85,7 +85,7 @@ class _Rows:
         way: ``(rows, n)``: the next direction.
         z: ``(rows, n)``: what was found, before the preconditioner.
         steep: ``(rows,)``: the slope's sum of squares.
-        square: ``(rows,)``: the greatest |A d|^2 / |d|^2 that was seen.
+        square: ``(rows,)``: the greatest ``|A d|^2 / |d|^2`` that was seen.
         flat: ``(rows,)`` of bool: whether a direction had none.
     """
 

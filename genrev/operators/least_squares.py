@@ -49,7 +49,7 @@ class Stop(IntEnum):
 
 _SENTENCES = {
     Stop.SOLVED: "the residual is within the tolerance",
-    Stop.NEAREST: "no x comes nearer to b: b is not in the range of A",
+    Stop.NEAREST: "no x comes nearer to b, as far as the precision can tell: b is not in the range of A",
     Stop.ILL_CONDITIONED: "the condition number is beyond what the precision can tell from infinity; use a "
     "preconditioner, or double precision",
     Stop.STALLED: "rounding ends what the iterations can reach; use a preconditioner, or double precision",
@@ -64,8 +64,8 @@ class LeastSquares:
 
     Args:
         x: ``(rows, n)``.
-        residual: ``(rows,)``, float64: |A x - b| / |b|, measured at the end; where b is 0, relative to where the row
-            started.
+        residual: ``(rows,)``, float64: ``|A x - b| / |b|``, measured at the end; where b is 0, relative to where the
+            row started.
         iterations: ``(rows,)``, int64: how many it took.
         condition: the condition number of A, with its preconditioner, as far as the iterations saw: an estimate from
             below, of the row that took the most.
@@ -105,11 +105,11 @@ class Method(Protocol):
     """A method of least squares that starts from zero."""
 
     def __call__(self, left: Tensor, share: Tensor, limit: Tensor) -> Pass:
-        """Minimise |A d - left| for each row.
+        """Minimise ``|A d - left|`` for each row.
 
         Args:
             left: ``(rows, m)``.
-            share: ``(rows,)``, float64: of |left|, at which a row is done.
+            share: ``(rows,)``, float64: of ``|left|``, at which a row is done.
             limit: ``(rows,)``, int64: iterations at most.
         """
 
@@ -130,7 +130,7 @@ def in_passes(
         method: from zero.
         operator: A.
         b: ``(rows, m)``.
-        tolerance: of |A x - b| / |b|.
+        tolerance: of ``|A x - b| / |b|``.
         limit: iterations of a row at most.
         start: ``(rows, n)``; zeros if not given.
         row_scale: ``(m,)``: of the equations, where the method minimises the scaled residual.

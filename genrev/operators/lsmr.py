@@ -38,23 +38,24 @@ def lsmr(
     preconditioner: Preconditioner | None = None,
     row_scale: Tensor | None = None,
 ) -> LeastSquares:
-    """Minimise |A x - b| for each row.
+    """Minimise ``|A x - b|`` for each row.
 
     Where many x are nearest, as for a wide A, it is the shortest of them that is found from the default start, or the
-    one nearest to another start. With a preconditioner R, short and near are meant in |R x|: with `ColumnScaling`, in
-    the sum of squares of x_j times the length of column j. A row's numbers depend on the other rows by rounding alone.
+    one nearest to another start. With a preconditioner R, short and near are meant in ``|R x|``: with `ColumnScaling`,
+    in the sum of squares of x_j times the length of column j. A row's numbers depend on the other rows by rounding
+    alone.
 
     Args:
         operator: A.
         b: ``(rows, m)``, of the operator's type and on its device.
-        tolerance: of |A x - b| / |b|; a row within it is done.
-        flat: of |A'r| / (|A| |r|) with r = A x - b; a row within it is as near as it gets. The root of the sum of
-            squares counts as |A|, as far as it was seen, and no less than the precision's own rounding as the share.
+        tolerance: of ``|A x - b| / |b|``; a row within it is done.
+        flat: of ``|A'r| / (|A| |r|)`` with r = A x - b; a row within it is as near as it gets. The root of the sum of
+            squares counts as ``|A|``, as far as it was seen; the share is no less than the precision's own rounding.
         limit: iterations of a row at most.
         start: ``(rows, n)``; zeros if not given.
         preconditioner: of the columns; none if not given.
         row_scale: ``(m,)``, positive: each equation counts as many times as much. Where b is in the range of A that
-            changes the way and not the answer; elsewhere |row_scale * (A x - b)| is what is least.
+            changes the way and not the answer; elsewhere ``|row_scale * (A x - b)|`` is what is least.
 
     Returns:
         What was found, with the residual that is really left.

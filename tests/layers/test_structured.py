@@ -273,12 +273,15 @@ def test_a_sparse_tensor_with_wrong_places_is_refused(columns: list[int]) -> Non
     assert_one_sentence(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
 def test_a_layer_does_not_share_memory_with_what_it_was_made_of() -> None:
-    weight, blocks, left = torch.eye(2), torch.ones(1, 2, 2), torch.ones(2, 1)
-    rows = as_rows(weight)
+    blocks, left = torch.ones(1, 2, 2), torch.ones(2, 1)
+    # Of the type that the layer has them in.
+    parts = torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([0, 1], dtype=torch.int32), torch.ones(2)
+    rows = torch.sparse_csr_tensor(*parts, (2, 2), check_invariants=True)
     layers = [SparseLinear(rows), BlockDiagonalLinear(blocks), LowRankLinear(left, left.T)]
     before = [layer(torch.ones(1, 2)).detach() for layer in layers]
-    for values in (rows.values(), rows.crow_indices(), blocks, left):
+    for values in (rows.values(), rows.crow_indices(), rows.col_indices(), blocks, left):
         values.zero_()
     for layer, kept in zip(layers, before, strict=True):
         near(layer(torch.ones(1, 2)).detach(), kept)
