@@ -209,12 +209,13 @@ def test_advice_is_written_in_80_columns_and_an_option_stays_with_its_value(outc
 
 
 def test_a_method_that_repeats_its_answer_says_so_where_several_are_asked_for(flowers, capsys):
-    line = ["invert", "net.safetensors", "--class", "long", "--method", "pinv"]
-    remark = "pinv draws nothing at random"
+    line = ["invert", "net.safetensors", "--class", "long", "--data", "csv:own.csv", "--method", "retrieval"]
+    remark = "retrieval draws nothing at random"
     assert remark in ran(capsys, *line, "--samples", "4")
     assert remark not in ran(capsys, *line)
     assert remark not in ran(capsys, *line, "--samples", "4", "--quiet")
-    assert remark not in ran(capsys, *line[:-1], "pinv+newton", "--samples", "4")
+    assert remark not in ran(capsys, *line[:-1], "retrieval+newton", "--samples", "4")
+    assert remark not in ran(capsys, *line[:-1], "pinv", "--samples", "4")
 
 
 @pytest.mark.parametrize("method", ["pinv", "cvae", "cvae+newton", "retrieval+gradient"])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from genrev.errors import LayerError
+from genrev.layers.affine import affine
+from genrev.layers.bounds import Interval, bounds, holds_for
 from genrev.layers.chain import Link
 from genrev.layers.preimage import Inverse, inverse
+from genrev.layers.relaxation import everything
 
-_PASSING = (nn.Identity, nn.Dropout, nn.Flatten)
+PASSING = (nn.Identity, nn.Dropout, nn.Flatten)
 """What only passes values on does not stand between a linear layer and its softmax."""
 
 
@@ -24,20 +29,48 @@ def inverses(links: Sequence[Link]) -> list[Inverse]:
         LayerError: the type of a layer has no registered inverse; the message names the layer.
 
     Example:
-        >>> import torch
         >>> (invert,) = inverses([Link("1", nn.LeakyReLU(0.5), (1,))])
         >>> invert(torch.tensor([[-2.0]])).x.tolist()
         [[-4.0]]
     """
     found: list[Inverse] = []
     for place, link in enumerate(links):
-        after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
+        after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, PASSING)), None)
         proportions = isinstance(after, (nn.Softmax, nn.LogSoftmax))
         module = _centred(link.module) if proportions and isinstance(link.module, nn.Linear) else link.module
         try:
             found.append(inverse(module, link.input_shape))
         except LayerError as error:
             raise LayerError(f"layer {link.name!r}: {error}") from None
+    return found
+
+
+def ranges(links: Sequence[Link]) -> list[Interval]:
+    """Return what the values that enter each link but the first lie in, whatever the sums of the network give.
+
+    Args:
+        links: in the order they run.
+
+    Returns:
+        ``(1, *input_shape)`` each, infinite where nothing is known.
+
+    Example:
+        >>> (box,) = ranges([Link("0", nn.Sigmoid(), (1,)), Link("1", nn.Linear(1, 1), (1,))])
+        >>> box.low.tolist(), box.high.tolist()
+        ([[0.0]], [[1.0]])
+    """
+    found: list[Interval] = []
+    box = everything(links[0].input_shape, torch.float64, torch.device("cpu"))
+    for link, after in itertools.pairwise(links):
+        nothing = everything(after.input_shape, torch.float64, torch.device("cpu"))
+        try:
+            given = box.reshape(1, *link.input_shape)
+            sums = holds_for(affine.registry, link.module) and affine(link.module, link.input_shape).terms > 0
+            known = holds_for(bounds.registry, link.module) and not sums
+            box = bounds(link.module, link.input_shape)(given).reshape(1, *after.input_shape) if known else nothing
+        except LayerError:
+            box = nothing
+        found.append(box)
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genrev.errors import LayerError
 from genrev.layers.chain import Chain, Link
+from genrev.layers.links import Scaled
 
 _AFFINE = (
     nn.Linear,
@@ -26,6 +27,7 @@ _AFFINE = (
     nn.modules.dropout._DropoutNd,
     nn.PixelShuffle,
     nn.PixelUnshuffle,
+    Scaled,
 )
 """Layers that are affine maps in eval mode."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genrev.errors import ArgumentError, LayerError
 from genrev.layers.chain import Link
+from genrev.layers.links import Scaled
 from genrev.layers.operators import operator
 from genrev.layers.preimage import Inverse, inverse
 from genrev.operators import Dense, Operator, Solved, Solver, prepare
@@ -32,6 +33,7 @@ _ONE_TO_ONE = (
     nn.modules.batchnorm._BatchNorm,
     nn.PixelShuffle,
     nn.PixelUnshuffle,
+    Scaled,
 )
 """Layers that give every output for one input alone, or for none."""
 
@@ -120,8 +122,9 @@ def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
                 f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv' "
                 "or 'bounded-pinv', which take the nearest, or 'newton'"
             )
-        if isinstance(link.module, nn.modules.batchnorm._BatchNorm) and link.module.weight is not None:
-            dead = int((link.module.weight == 0).sum())
+        scale = _scale(link.module)
+        if scale is not None:
+            dead = int((scale == 0).sum())
             if dead:
                 raise LayerError(
                     f"expected layers that are one to one, got {link.name!r} with {dead} of its weights zero; use "
@@ -132,6 +135,13 @@ def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
         except LayerError as error:
             raise LayerError(f"layer {link.name!r}: {error}") from None
     return steps
+
+
+def _scale(module: nn.Module) -> Tensor | None:
+    """Return what a layer multiplies its values with, one by one."""
+    if isinstance(module, Scaled):
+        return module.scale
+    return module.weight if isinstance(module, nn.modules.batchnorm._BatchNorm) else None
 
 
 def _is_sums(module: nn.Module) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from genrev import load, save
 from genrev.errors import ArgumentError, LayerError
 from genrev.inverter import Outcome
 from genrev.inverters.newton import NewtonInverter
@@ -247,6 +249,117 @@ def test_known_values_are_put_back() -> None:
     x = PinvInverter(network).reconstruct(torch.randn(3, 2), known=known).x
     assert bool((x[..., 0] == 5).all())
     assert bool((x[..., 3] == -5).all())
+
+
+# Further samples
+
+
+def residuals(network: Network, found: Tensor, target: Tensor) -> Tensor:
+    y = network.evaluate(found.flatten(0, 1)).reshape(*found.shape[:2], *target.shape[1:])
+    return (y - target[:, None]).abs().flatten(2).amax(2)
+
+
+def test_further_samples_meet_the_equation_and_differ_along_the_null_space() -> None:
+    network = net(linear := nn.Linear(12, 4), nn.Tanh(), n=12)
+    target = 0.9 * torch.rand(8, 4)
+    found = PinvInverter(network).reconstruct(target, samples=6, seed=3)
+    assert bool(found.converged.all())
+    assert float(residuals(network, found.x, target).max()) < 1e-9
+    assert torch.equal(found.x[:, :1], PinvInverter(network).reconstruct(target).x)
+    away = found.x[:, 1:] - found.x[:, :1]
+    assert float(away.norm(dim=2).min()) > 0.1
+    torch.testing.assert_close(away @ linear.weight.detach().T, torch.zeros(8, 5, 4), rtol=0, atol=1e-9)
+
+
+def test_without_data_the_draws_of_an_unbounded_input_are_standard_normal_along_the_null_space() -> None:
+    network = net(linear := nn.Linear(6, 2), n=6)
+    found = PinvInverter(network).reconstruct([[0.3, -0.4]], samples=4001, seed=0)
+    away = found.x[0, 1:] - found.x[0, :1]
+    rows = torch.linalg.qr(linear.weight.detach().T)[0]
+    free = torch.eye(6) - rows @ rows.T
+    torch.testing.assert_close(torch.cov(away.T), free, rtol=0, atol=0.08)
+    torch.testing.assert_close(away.mean(0), torch.zeros(6), rtol=0, atol=0.08)
+
+
+def test_draws_are_spread_as_the_data_are() -> None:
+    network = net(linear := nn.Linear(6, 2), n=6)
+    inputs = 0.1 * torch.randn(500, 6) + torch.arange(6.0)
+    inverter = PinvInverter(network).fit(inputs)
+    found = inverter.reconstruct([[0.3, -0.4]], samples=4001, seed=0)
+    rows = torch.linalg.qr(linear.weight.detach().T)[0]
+    free = torch.eye(6) - rows @ rows.T
+    variance = inputs.var(0, correction=0).mean()
+    torch.testing.assert_close(torch.cov(found.x[0, 1:].T), variance * free, rtol=0, atol=1e-3)
+    middle = found.x[0, :1] + (inputs.mean(0) - found.x[0, :1]) @ free
+    torch.testing.assert_close(found.x[0, 1:].mean(0), middle[0], rtol=0, atol=0.01)
+    # The shortest is the shortest, data or none.
+    torch.testing.assert_close(found.x[0, 0], PinvInverter(network).reconstruct([[0.3, -0.4]]).x[0, 0])
+
+
+def test_draws_stay_in_what_the_layer_below_and_the_space_can_give() -> None:
+    layers = nn.Linear(40, 12), nn.Sigmoid(), nn.Linear(12, 3), nn.Tanh()
+    network = net(*layers, n=40, low=0.0, high=1.0)
+    x = torch.rand(30, 40)
+    inverter = PinvInverter(network).fit(x)
+    found = inverter.reconstruct(network.evaluate(x), samples=5, seed=0)
+    assert bool(found.converged[:, 1:].all())
+    assert float(found.stats["outside"][:, 1:].max()) == 0
+    assert float(found.stats["clamped"][:, 1:].max()) == 0
+    # The shortest values of a hidden layer are no sigmoid's.
+    assert not bool(found.converged[:, 0].any())
+
+
+def test_the_half_lines_of_a_relu_and_the_branches_of_a_gelu_are_drawn_from_too() -> None:
+    for layer in (nn.ReLU(), nn.GELU(), nn.LayerNorm(8), nn.Hardtanh(-0.2, 0.2)):
+        network = net(nn.Linear(20, 8), layer, n=20)
+        x = torch.randn(30, 20)
+        inverter = PinvInverter(network).fit(x)
+        found = inverter.reconstruct(network.evaluate(x), samples=3, seed=0)
+        assert bool(found.converged.all()), layer
+        hidden = network.module[0](found.x.flatten(0, 1)).reshape(30, 3, 8).detach()
+        assert float((hidden[:, 1] - hidden[:, 2]).abs().max()) > 0.1, layer
+
+
+def test_a_softmax_s_constant_is_not_drawn_where_a_linear_layer_solves_for_it() -> None:
+    network = net(nn.Linear(9, 4), nn.Dropout(), nn.Softmax(-1), n=9)
+    found = PinvInverter(network).reconstruct((2 * torch.randn(5, 4)).softmax(-1), samples=4, seed=0)
+    assert bool(found.converged.all())
+    assert float(found.stats["clamped"].max()) == 0
+
+
+def test_a_layer_that_leaves_nothing_free_repeats_its_answer() -> None:
+    network = net(orthogonal(5), nn.Tanh(), n=5)
+    found = PinvInverter(network).reconstruct(network.evaluate(torch.randn(4, 5)), samples=3, seed=0)
+    torch.testing.assert_close(found.x[:, 1], found.x[:, 0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_sample_is_the_same_alone_and_in_any_batch() -> None:
+    network = net(nn.Linear(40, 12), nn.Sigmoid(), nn.Linear(12, 3), nn.Tanh(), n=40, low=0.0, high=1.0)
+    target = network.evaluate(torch.rand(9, 40))
+    inverter = PinvInverter(network)
+    together = inverter.reconstruct(target, samples=4, seed=5)
+    alone = inverter.reconstruct(target[6:7], samples=2, seed=5)
+    torch.testing.assert_close(together.x[6, :2], alone.x[0])
+    assert not torch.allclose(inverter.reconstruct(target, samples=4, seed=6).x[:, 1:], together.x[:, 1:])
+
+
+def test_known_values_are_met_by_further_samples() -> None:
+    network = net(nn.Linear(8, 2), n=8)
+    known = torch.full((8,), math.nan)
+    known[:3] = torch.tensor([5.0, -5.0, 0.1])
+    found = PinvInverter(network).reconstruct(torch.randn(3, 2), known=known, samples=4, seed=0)
+    assert bool(found.converged[:, 1:].all())
+    assert bool((found.x[..., :3] == known[:3]).all())
+
+
+def test_what_it_noted_of_the_data_is_saved(tmp_path: Path) -> None:
+    network = Network(MLP((6, 4, 2), "sigmoid"), space=InputSpace((6,), 0.0, 1.0))
+    inverter = PinvInverter(network).fit(torch.rand(40, 6))
+    save(inverter, tmp_path / "pinv.safetensors")
+    again = load(tmp_path / "pinv.safetensors")
+    found = (one.reconstruct([[0.5, 0.4]], samples=3, seed=1) for one in (inverter, again))
+    first, second = found
+    assert torch.equal(first.x, second.x)
 
 
 # What is no chain
