@@ -19,6 +19,7 @@ from genrev.inverter import Inversion, Inverter, Problem, Proposal, Traits
 from genrev.layers import Interval, Link, everything, inverse, reach
 from genrev.layers.blocks import Block, blocks
 from genrev.layers.elementwise import curve
+from genrev.layers.preimage import expect_usable
 from genrev.network import Network
 from genrev.solvers.boxed_layer import Asked, BoxedLayer
 from genrev.training import seeded
@@ -126,7 +127,7 @@ class BoundedPinvInverter(Inverter):
         parts = blocks(self.network.chain())
         shapes = [part.input_shape for part in parts[1:]] + [self.network.output_shape]
         for part, shape in zip(parts, shapes, strict=True):
-            _expect_single(part)
+            _expect_known(part)
             size = math.prod(part.input_shape)
             weight, bias = part.matrix(torch.float64)
             if size + len(bias) > _WIDEST:
@@ -420,8 +421,13 @@ def _back(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return least, most, clamped
 
 
-def _expect_single(block: Block) -> None:
-    """Refuse what stands behind an affine map and is no rising function of each value alone, or a softmax."""
+def _expect_known(block: Block) -> None:
+    """Refuse weights that are no numbers, and what is neither a rising function of each value alone nor a softmax."""
+    for link in block.affine:
+        try:
+            expect_usable(link.module)
+        except LayerError as error:
+            raise LayerError(f"layer {link.name!r}: {error}") from None
     for link in block.activations:
         kind = type(link.module)
         known = curve.dispatch(kind) is not curve.dispatch(object) and not isinstance(link.module, _BENT)

@@ -99,8 +99,9 @@ class Chain:
         value = x.clone()
         for link in self.links:
             value = link.module(value.reshape(len(value), *link.input_shape))
-        scale = y.abs().max().clamp(min=1.0)
-        if value.shape != y.shape or not bool(((value - y).abs() <= 1e-4 * scale).all()):
+        scale = y.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1.0)
+        # Weights that are not finite are the layer's matter, whose name is then told.
+        if value.shape != y.shape or not torch.allclose(value, y, rtol=0.0, atol=1e-4 * float(scale), equal_nan=True):
             raise LayerError(
                 "expected a network that is a chain of its layers, got one whose output differs from theirs; "
                 f"write it as modules that run one after another, or {_WAY_OUT}"

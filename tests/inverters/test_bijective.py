@@ -208,7 +208,12 @@ def test_a_layer_that_is_not_one_to_one_is_refused_by_its_name(layer: nn.Module)
     assert_one_sentence(str(error.value))
 
 
-def test_a_lone_proportion_is_refused() -> None:
+def test_weights_that_are_not_finite_and_a_lone_proportion_are_refused() -> None:
+    broken = random(3)
+    broken.weight.data[1, 1] = math.nan
+    for method in ("bijective", "pinv", "bounded-pinv"):
+        with pytest.raises(LayerError, match=r"layer '0': expected .* NaN or infinity"):
+            build(method, net(broken, nn.Tanh(), n=3))
     with pytest.raises(LayerError, match="expected two proportions or more behind '0'"):
         BijectiveInverter(net(random(3, 1), nn.Softmax(-1), n=3))
 
