@@ -31,6 +31,8 @@ class PinvInverter(Inverter):
     Exact while every value that it asks for is one that its layer can give: an activation has a range, and a layer of
     more outputs than inputs can't give every combination. Else the nearest possible ones are used, and the answer
     misses: ``stats["clamped"]`` says in which of `layers`, and what share of their values; `explain` says it in words.
+    ``stats["apart"]``, ``(batch, samples, layers)``, is how far what each was asked lies from what it gives, in its
+    outputs' units: for a linear layer the distance to the range of W.
     Free entries of a target are filled with the middle of their range.
 
     The first sample is that answer: of all values that a layer may have been fed, the shortest. Each further one draws
@@ -71,7 +73,7 @@ class PinvInverter(Inverter):
 
     @property
     def layers(self) -> list[str]:
-        """The names of the layers whose outputs ``stats["clamped"]`` is about, last layer first."""
+        """The names of the layers whose outputs ``stats["clamped"]`` and "apart" are about, last layer first."""
         return [step.link.name for step in self._steps]
 
     def _prepare(self) -> list[_Step]:
@@ -117,11 +119,16 @@ class PinvInverter(Inverter):
 
     def _propose(self, problem: Problem) -> Proposal:
         y = completed(moved_inside(problem.target, problem.tolerance, self.network), self.network.outputs)
-        shares = []
+        shares, apart = [], []
         for place, step in enumerate(self._steps):
             preimage = step.invert(y)
             shares.append(preimage.clamped.flatten(1).to(y.dtype).mean(1))
-            y = self._one_of(preimage, place, problem).reshape(len(y), *step.link.input_shape)
+            x = self._one_of(preimage, place, problem).reshape(len(y), *step.link.input_shape)
+            away = (step.link.module(x.clone()).reshape(y.shape) - y).flatten(1)
+            if self._freed(place):
+                away = away - away.mean(1, keepdim=True)
+            apart.append(away.norm(dim=1))
+            y = x
         y = y.reshape(len(y), *self.network.space.shape)
         # A draw comes as near to the bounds as rounding.
         outside = (self.network.space.project(y) - y).abs() > torch.finfo(y.dtype).eps ** 0.5 * y.abs().clamp(min=1.0)
@@ -129,6 +136,7 @@ class PinvInverter(Inverter):
             y,
             {
                 "clamped": torch.stack(shares, 1),
+                "apart": torch.stack(apart, 1),
                 "outside": outside.flatten(1).to(y.dtype).mean(1),
             },
         )
@@ -157,6 +165,14 @@ class PinvInverter(Inverter):
             return False
         below = (step.link.module for step in self._steps[place + 1 :])
         return isinstance(next((one for one in below if not isinstance(one, PASSING)), None), nn.Linear)
+
+    def _freed(self, place: int) -> bool:
+        """Return whether a layer is a linear one that is freed of the constant which a softmax behind does not see."""
+        if not isinstance(self._steps[place].link.module, nn.Linear):
+            return False
+        behind = (step.link.module for step in reversed(self._steps[:place]))
+        after = next((one for one in behind if not isinstance(one, PASSING)), None)
+        return isinstance(after, (nn.Softmax, nn.LogSoftmax))
 
     def _given(self, values: Tensor, place: int, problem: Problem) -> Tensor:
         """Return the nearest values that can enter a layer: what the one below gives, or an input of the space.

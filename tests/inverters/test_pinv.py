@@ -391,3 +391,33 @@ def test_weights_that_change_later_change_the_measured_residual() -> None:
     assert torch.equal(after.x, before.x)
     torch.testing.assert_close(after.y[:, 0], network.evaluate(after.x[:, 0]))
     assert after.outcome.tolist() == [[Outcome.MISSED]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_a_layer_was_asked_is_told_by_its_distance_to_the_range(dtype: torch.dtype) -> None:
+    linear, target = nn.Linear(3, 7).to(dtype), torch.randn(5, 7, dtype=dtype)
+    network = Network(nn.Sequential(linear), space=InputSpace((3,)))
+    weight, asked = linear.weight.detach().double(), (target - linear.bias.detach()).double()
+    outside = torch.linalg.qr(weight, mode="complete")[0][:, 3:]
+    found = PinvInverter(network).reconstruct(target, samples=2, seed=0)
+    expected = (asked @ outside).norm(dim=1)[:, None, None].expand(5, 2, 1)
+    torch.testing.assert_close(found.stats["apart"].double(), expected, rtol=1e-5, atol=1e-6)
+    reachable = PinvInverter(network).reconstruct(network.evaluate(torch.randn(5, 3)))
+    assert float(reachable.stats["apart"].max()) < 1e-5
+
+
+def test_the_constant_that_a_softmax_does_not_see_sets_nothing_apart() -> None:
+    network = net(nn.Linear(5, 4), nn.Softmax(-1), n=5)
+    found = PinvInverter(network).reconstruct(network.evaluate(torch.randn(6, 5)), samples=3, seed=0)
+    assert float(found.stats["apart"].max()) < 1e-12
+
+
+def test_values_out_of_range_are_apart_by_what_they_are_beyond_it() -> None:
+    network = net(nn.Linear(3, 3), nn.Tanh(), orthogonal(3), n=3)
+    # Each value can be had, but not all together.
+    target = 0.99 * network.reachable_box().high.float().double()[None]
+    found = PinvInverter(network).reconstruct(target)
+    asked = (target - network.module[2].bias.detach()) @ network.module[2].weight.detach()
+    expected = (asked.abs() - 1).clamp(min=0).norm()
+    assert float(expected) > 0.1
+    torch.testing.assert_close(found.stats["apart"][0, 0, 1], expected)
