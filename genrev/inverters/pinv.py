@@ -79,7 +79,10 @@ class PinvInverter(Inverter):
     def _prepare(self) -> list[_Step]:
         """Compute what depends on the network alone: the inverse of each layer, last layer first."""
         chain, space = self.network.chain(), self.network.space
-        boxes = [Interval(space.low.double()[None], space.high.double()[None]), *ranges(chain.links)]
+        boxes = [
+            Interval(space.low.double()[None], space.high.double()[None]),
+            *ranges(chain.links, self.network.device),
+        ]
         parts = zip(chain.links, chain.titles(), inverses(chain.links), boxes, strict=True)
         return [_Step(*part) for part in parts][::-1]
 
@@ -89,10 +92,11 @@ class PinvInverter(Inverter):
         parts = inputs.split(self.network.rows_at_once())
         for part in parts:
             for place, values in enumerate(self._forward(part)):
-                means[-1 - place] += values.sum(0) / len(inputs)
+                means[-1 - place] += values.sum(0).cpu() / len(inputs)
         for part in parts:
             for place, values in enumerate(self._forward(part)):
-                squares[-1 - place] += (values - means[-1 - place]).square().sum(0) / len(inputs)
+                away = values - means[-1 - place].to(values)
+                squares[-1 - place] += away.square().sum(0).cpu() / len(inputs)
         self._laws = [_Law(mean, square.mean().sqrt()) for mean, square in zip(means, squares, strict=True)]
 
     def _forward(self, x: Tensor) -> Iterator[Tensor]:
@@ -223,7 +227,7 @@ class _Law:
             box: of values.
             shape: of one input.
         """
-        low, high = box.low.reshape(shape), box.high.reshape(shape)
+        low, high = (end.reshape(shape).cpu() for end in (box.low, box.high))
         bounded = low.isfinite() & high.isfinite()
         one_sided = torch.where(low.isfinite(), low, torch.where(high.isfinite(), high, 0.0))
         variance = torch.where(bounded, (high - low).square() / 12, 1.0)

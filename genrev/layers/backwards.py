@@ -45,24 +45,26 @@ def inverses(links: Sequence[Link]) -> list[Inverse]:
     return found
 
 
-def ranges(links: Sequence[Link]) -> list[Interval]:
+def ranges(links: Sequence[Link], device: torch.device) -> list[Interval]:
     """Return what the values that enter each link but the first lie in, whatever the sums of the network give.
 
     Args:
         links: in the order they run.
+        device: that they run on.
 
     Returns:
         ``(1, *input_shape)`` each, infinite where nothing is known.
 
     Example:
-        >>> (box,) = ranges([Link("0", nn.Sigmoid(), (1,)), Link("1", nn.Linear(1, 1), (1,))])
+        >>> links = [Link("0", nn.Sigmoid(), (1,)), Link("1", nn.Linear(1, 1), (1,))]
+        >>> (box,) = ranges(links, torch.device("cpu"))
         >>> box.low.tolist(), box.high.tolist()
         ([[0.0]], [[1.0]])
     """
     found: list[Interval] = []
-    box = everything(links[0].input_shape, torch.float64, torch.device("cpu"))
+    box = everything(links[0].input_shape, torch.float64, device)
     for link, after in itertools.pairwise(links):
-        nothing = everything(after.input_shape, torch.float64, torch.device("cpu"))
+        nothing = everything(after.input_shape, torch.float64, device)
         try:
             given = box.reshape(1, *link.input_shape)
             sums = holds_for(affine.registry, link.module) and affine(link.module, link.input_shape).terms > 0

@@ -49,7 +49,8 @@ def layer(node: Node) -> nn.Module | None:
         _expect_idle(*node.args, **node.keywords)
         return None
     if node.function in _PRODUCTS and node.place >= 0:
-        return _bound(_PRODUCTS[node.function], given, node.place, *node.args, **node.keywords)
+        # What is a number in the forward pass is one on the device of the values.
+        return _bound(_PRODUCTS[node.function], given, node.place, *node.args, **node.keywords).to(output.device)
     if node.function in _LAYERS and node.place == 0:
         return _bound(_LAYERS[node.function], *node.args[1:], **node.keywords).eval()
     raise NoLayerError("a function in forward that is no layer with a known inverse")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from genrev.errors import LayerError
 from genrev.layers.affine import Affine, Change, affine
-from genrev.layers.bounds import Bounds, bounds
+from genrev.layers.bounds import Bounds, Interval, bounds, eps, holds_for, outward
 
 
 class Scaled(nn.Module):
@@ -85,3 +87,22 @@ def _(layer: Scaled, input_shape: tuple[int, ...]) -> Affine:
 @bounds.register
 def _(layer: Scaled, input_shape: tuple[int, ...]) -> Bounds:
     return affine(layer, input_shape).bound
+
+
+@bounds.register
+def _(layer: Residual, input_shape: tuple[int, ...]) -> Bounds:
+    """Of x and of g(x), each by itself."""
+
+    def bound(x: Interval) -> Interval:
+        box = x
+        for place, part in enumerate(layer.layers):
+            if not holds_for(bounds.registry, part):
+                raise LayerError(f"expected layers that run as their types do, got {part}; register its bounds")
+            shape = tuple(box.low.shape[1:]) if layer.input_shapes is None else layer.input_shapes[place]
+            box = replace(bounds(part, shape)(box.reshape(len(box.low), *shape)), dtype=x.dtype)
+        box = box.reshape(len(box.low), *input_shape)
+        low, high = x.low + box.low, x.high + box.high
+        slack = [4 * eps(x.dtype) * (one.abs() + other.abs()) for one, other in ((x.low, box.low), (x.high, box.high))]
+        return outward(low - slack[0], high + slack[1], x.dtype)
+
+    return bound

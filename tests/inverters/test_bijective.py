@@ -208,6 +208,22 @@ def test_a_layer_that_is_not_one_to_one_is_refused_by_its_name(layer: nn.Module)
     assert_one_sentence(str(error.value))
 
 
+def test_a_scale_in_the_forward_pass_is_undone_unless_it_is_zero() -> None:
+    class Image(nn.Module):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.first, self.scale = nn.Linear(3, 3), scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sigmoid(self.first(x / 255 - 0.5)) * self.scale
+
+    network = Network(Image(2.0).double(), space=InputSpace((3,), 0.0, 255.0))
+    x = 255 * torch.rand(6, 3)
+    torch.testing.assert_close(BijectiveInverter(network).reconstruct(network.evaluate(x)).best, x)
+    with pytest.raises(LayerError, match="got 'mul' with 1 of its weights zero"):
+        BijectiveInverter(Network(Image(0.0).double(), space=InputSpace((3,))))
+
+
 def test_weights_that_are_not_finite_and_a_lone_proportion_are_refused() -> None:
     broken = random(3)
     broken.weight.data[1, 1] = math.nan

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genrev.errors import LayerError
-from genrev.layers import inverse
+from genrev.layers import Interval, bounds, inverse
 from genrev.layers.links import Residual, Scaled
 from genrev.layers.preimages.residual import Roots
 
@@ -113,3 +113,20 @@ def test_a_scale_and_a_shift_are_undone() -> None:
     assert preimage.box.high[0].tolist() == [2.0, math.inf, -4.0]
     with pytest.raises(LayerError, match="finite weights"):
         inverse(Scaled(torch.tensor(math.nan), torch.tensor(0.0)), (1,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_bounds_of_a_residual_block_hold_its_outputs(dtype: torch.dtype) -> None:
+    for body in ([linear(1.0)], [linear(2.0), nn.Tanh(), linear(1.0)], [nn.Flatten(), nn.ReLU(inplace=True)]):
+        block = Residual(body).to(dtype)
+        low, high = -torch.rand(1, 5, dtype=torch.float64), torch.rand(1, 5, dtype=torch.float64)
+        box = bounds(block, (5,))(Interval(low, high, dtype))
+        corners = torch.where(torch.rand(500, 5) < 0.5, low, high).to(dtype)
+        inside = (low + (high - low) * torch.rand(500, 5)).to(dtype)
+        with torch.no_grad():
+            assert bool(box.contains(block(torch.cat([corners, inside]))).all())
+        assert bool(box.high.isfinite().all())
+    endless = Interval(torch.full((1, 5), -math.inf), torch.full((1, 5), math.inf))
+    assert bool(bounds(Residual([nn.Tanh()]), (5,))(endless).high.isinf().all())
+    with pytest.raises(LayerError, match="got Square"):
+        bounds(Residual([Square()]), (5,))(endless)

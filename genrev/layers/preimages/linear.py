@@ -84,15 +84,15 @@ class PseudoInverse:
             weight: ``(m, n)``.
         """
         dtype = asked.dtype
-        x = rowwise(lambda rows: self(rows.to(self.core)).to(dtype), asked)
+        x = rowwise(lambda rows: self(rows.to(self.core)).to(asked), asked)
         clamped = torch.zeros_like(asked, dtype=torch.bool)
         if not self.onto:
             # More outputs than inputs can't be had in every combination: all that the nearest one moves are clamped.
             slack = torch.finfo(dtype).eps ** 0.5 * asked.abs().amax(-1, keepdim=True)
-            clamped = (x @ weight.T - asked).abs() > slack
+            clamped = (x @ weight.to(x).T - asked).abs() > slack
         if self.basis is None or self.basis.shape[0] == self.basis.shape[1]:
             return Point(x, clamped)
-        return AffineSet(x, lambda z: rowwise(lambda rows: self.along(rows.to(self.core)).to(dtype), z), clamped)
+        return AffineSet(x, lambda z: rowwise(lambda rows: self.along(rows.to(self.core)).to(asked), z), clamped)
 
 
 @inverse.register
