@@ -81,6 +81,9 @@ def trace(module: nn.Module, x: Tensor, forward: Callable[[Tensor], Tensor], *, 
 
 
 def _layers(module: nn.Module, name: str, whole: bool) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(module, torch.jit.ScriptModule):
+        # It runs outside of Python, takes no hooks, and can't be followed.
+        return
     children = list(module.named_children())
     ours = type(module).__module__.partition(".")[0] == "torch"
     if _is_known(module) or (not children and (ours or whole)):

@@ -309,6 +309,33 @@ def test_a_custom_function_of_autograd_is_followed_or_refused_and_never_left_out
         chain(Written(lambda net, x: net.c(Hidden.apply(net.a(x)))))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_compiled_script_is_not_followed() -> None:
+    script = torch.jit.trace(nn.Sequential(nn.Linear(6, 4), nn.ReLU()), torch.randn(8, 6))
+    with pytest.raises(LayerError, match="can't be followed"):
+        chain(script)
+    with pytest.raises(LayerError, match="can't be followed"):
+        chain(nn.Sequential(script, nn.Linear(4, 2)))
+
+
+def test_a_residual_network_of_images_is_a_chain() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = (nn.Conv2d(2, 2, 3, padding=1) for _ in range(2))
+            self.norms, self.last = nn.ModuleList(nn.BatchNorm2d(2) for _ in range(2)), nn.Linear(2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.relu(self.norms[0](self.first(x)))
+            x = F.relu(x + self.norms[1](self.second(h)))
+            return F.log_softmax(self.last(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)), dim=1)
+
+    x = torch.randn(8, 2, 5, 5)
+    found = Chain(net := Net().eval(), x)
+    assert names(found) == ["add", "relu_1", "adaptive_avg_pool2d", "last", "log_softmax"]
+    torch.testing.assert_close(run(found, x), net(x))
+
+
 def test_a_part_of_a_network_is_a_chain_up_to_where_it_ends() -> None:
     module = Written(lambda net, x: net.c(torch.tanh(net.b(F.relu(net.a(x))))))
     network = Network(module, space=InputSpace((6,)))

@@ -86,6 +86,19 @@ def test_the_rank_of_an_ill_conditioned_matrix_is_numpy_s(power: int, dtype: tor
         assert PseudoInverse.of(weight).core.shape[0] == np.linalg.matrix_rank(weight.numpy())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_rank_of_many_matrices_near_the_tolerance_is_numpy_s(dtype: torch.dtype) -> None:
+    digits = -math.log10(torch.finfo(dtype).eps)
+    for _ in range(200):
+        m, n = torch.randint(1, 12, (2,)).tolist()
+        u, v = (torch.linalg.qr(torch.randn(size, min(m, n)))[0] for size in (m, n))
+        weight = (u * 10 ** (-(digits + 1.5) * torch.rand(min(m, n))) @ v.T).to(dtype)
+        singular = torch.linalg.svdvals(weight)
+        edge = singular[0] * max(m, n) * torch.finfo(dtype).eps
+        if bool(((singular - edge).abs() > 0.3 * edge).all()):
+            assert PseudoInverse.of(weight).core.shape[0] == np.linalg.matrix_rank(weight.numpy())
+
+
 def test_a_sum_of_rows_that_hides_its_rank_from_the_diagonal_is_found_out() -> None:
     # Kahan's matrix, whose triangular factor shows nothing small though it is singular to rounding.
     n, c, s = 90, math.cos(1.2), math.sin(1.2)
