@@ -76,7 +76,7 @@ def test_its_samples_differ_where_the_proposals_do() -> None:
 
 def test_its_samples_repeat_where_the_proposal_is_one() -> None:
     net = network(seed=1)
-    refined = Refined(PinvInverter(net), NewtonInverter(net))
+    refined = Refined(RetrievalInverter(net), NewtonInverter(net)).fit(2 * torch.rand(20, 6) - 1)
     assert not refined.traits.stochastic
     found = refined.reconstruct(net.evaluate(torch.rand(3, 6)), samples=3, seed=0)
     assert torch.equal(found.x, found.x[:, :1].expand_as(found.x))
@@ -234,8 +234,8 @@ def test_a_number_of_draws_that_is_none_is_refused(n: Any) -> None:
 
 
 def test_an_inverter_of_one_answer_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="samples differ, got PinvInverter"):
-        BestOf(PinvInverter(network()))
+    with pytest.raises(ArgumentError, match="samples differ, got RetrievalInverter"):
+        BestOf(RetrievalInverter(network()))
 
 
 def test_it_needs_a_fit_where_its_inverter_does() -> None:
