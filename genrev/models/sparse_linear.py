@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from genrev.layers.preimage import inverse
 from genrev.layers.preimages.sums import by_operator
 from genrev.models.weights import as_weights
 from genrev.operators import Operator, Pattern, Sparse, checked_pattern
+from genrev.operators.sparse import hush_beta
 
 _ROOM = 2**22
 """Numbers that the slopes of the values may take on their way, a row of them at least."""
@@ -110,11 +110,9 @@ def _in_rows(weight: Tensor) -> Tensor:
     weight = weight.detach()
     if weight.layout is torch.sparse_csr:
         return weight
-    with warnings.catch_warnings():
-        # Torch calls sparse rows a beta state.
-        warnings.simplefilter("ignore", UserWarning)
-        # Of a sparse tensor in another form, values of one place are added up on the way.
-        return (weight.coalesce() if weight.layout is torch.sparse_coo else weight).to_sparse_csr()
+    hush_beta()
+    # Of a sparse tensor in another form, values of one place are added up on the way.
+    return (weight.coalesce() if weight.layout is torch.sparse_coo else weight).to_sparse_csr()
 
 
 class _Product(torch.autograd.Function):

@@ -145,7 +145,7 @@ def _verdict(rows: _Rows, left: Tensor, count: int, flat: float) -> Tensor:
     done = torch.full_like(rows.number, -1)
     for found, why in (
         (rows.limit <= count, Stop.LIMIT),
-        (rows.flat, Stop.ILL_CONDITIONED),
+        (rows.flat, Stop.STALLED),
         (rows.steep.sqrt() <= flat * rows.square.sqrt() * left, Stop.NEAREST),
         (left <= rows.goal, Stop.SOLVED),
         (~(left + rows.steep).isfinite(), Stop.NOT_FINITE),

@@ -19,7 +19,7 @@ from genrev.checks import real, whole
 from genrev.errors import ArgumentError
 from genrev.operators.base import Operator
 
-KEPT = 256
+KEPT = 512
 """Iterations of which the coefficients are kept, for the condition number."""
 
 _PASSES = 20
@@ -36,10 +36,9 @@ class Stop(IntEnum):
 
     SOLVED = 0
     NEAREST = 1
-    ILL_CONDITIONED = 2
-    STALLED = 3
-    LIMIT = 4
-    NOT_FINITE = 5
+    STALLED = 2
+    LIMIT = 3
+    NOT_FINITE = 4
 
     @property
     def sentence(self) -> str:
@@ -49,9 +48,8 @@ class Stop(IntEnum):
 
 _SENTENCES = {
     Stop.SOLVED: "the residual is within the tolerance",
-    Stop.NEAREST: "no x comes nearer to b, as far as the precision can tell: b is not in the range of A",
-    Stop.ILL_CONDITIONED: "the condition number is beyond what the precision can tell from infinity; use a "
-    "preconditioner, or double precision",
+    Stop.NEAREST: "no x comes nearer to b, as far as the precision can tell: b is not in the range of A, or A is "
+    "nearly singular; use a preconditioner if b should be in it",
     Stop.STALLED: "rounding ends what the iterations can reach; use a preconditioner, or double precision",
     Stop.LIMIT: "the iterations ran out; raise the limit, or use a preconditioner",
     Stop.NOT_FINITE: "the weights, b or the start hold NaN or infinity, or values overflowed; scale or mend them",

@@ -134,9 +134,6 @@ class _Rows:
     theta: Tensor
     zeta: Tensor
     squares: Tensor
-    most: Tensor
-    least: Tensor
-    condition: Tensor
 
     def take(self, rows: Tensor) -> _Rows:
         """Return some of the rows."""
@@ -173,9 +170,6 @@ def _begin(operator: Operator, back: Product, b: Tensor, share: Tensor, limit: T
         theta=zero,
         zeta=zero,
         squares=alpha**2,
-        most=zero,
-        least=torch.full_like(beta, torch.inf),
-        condition=one,
     )
 
 
@@ -185,7 +179,7 @@ def _one_pass(
     rows = _begin(operator, back, b, share, limit)
     x = torch.zeros_like(rows.x)
     iterations, stop = torch.zeros_like(limit), torch.full_like(limit, int(Stop.LIMIT))
-    done, count = _verdict(rows, rows.beta_dd, 0, flat, operator.dtype), 0
+    done, count = _verdict(rows, rows.beta_dd, 0, flat), 0
     kept: list[Coefficients] = []
     while True:
         over = done >= 0
@@ -199,16 +193,15 @@ def _one_pass(
         left, beta = _iterate(operator, forth, back, rows)
         if count <= KEPT:
             kept.append(Coefficients(rows.number, alpha, beta))
-        done = _verdict(rows, left, count, flat, operator.dtype)
+        done = _verdict(rows, left, count, flat)
 
 
-def _verdict(rows: _Rows, left: Tensor, count: int, flat: float, dtype: torch.dtype) -> Tensor:
+def _verdict(rows: _Rows, left: Tensor, count: int, flat: float) -> Tensor:
     """Return the `Stop` of each row, -1 where it goes on."""
     slope = rows.zeta_bar.abs()
     going = torch.full_like(rows.number, -1)
     for found, why in (
         (rows.limit <= count, Stop.LIMIT),
-        (rows.condition >= 1 / torch.finfo(dtype).eps, Stop.ILL_CONDITIONED),
         (slope <= flat * rows.squares.sqrt() * left, Stop.NEAREST),
         (left <= rows.goal, Stop.SOLVED),
         (~(left + slope).isfinite(), Stop.NOT_FINITE),
@@ -250,8 +243,6 @@ def _iterate(operator: Operator, forth: Product, back: Product, rows: _Rows) -> 
     left = torch.hypot(rows.beta_d - tau_d, rows.beta_dd)
 
     rows.squares = rows.squares + beta**2 + rows.alpha**2
-    rows.condition = torch.maximum(rows.most, rho_now) / torch.minimum(rows.least, rho_now)
-    rows.most, rows.least = torch.maximum(rows.most, rows.rho_bar), torch.minimum(rows.least, rows.rho_bar)
     return left, beta
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import final
 
 import torch
@@ -18,6 +18,15 @@ _ROWS = 4
 
 _PAIRS = 2**22
 """Products of two values of one row that are held at once."""
+
+
+@cache
+def hush_beta() -> None:
+    """Have torch say to nobody, the only time that it does, that its sparse rows are in a beta state."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        one = torch.zeros(1, dtype=torch.int64)
+        torch.sparse_csr_tensor(torch.arange(2), one, one, (1, 1), check_invariants=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +81,9 @@ class Pattern:
         """
         if len(self.columns) == 0 or len(x) == 0:
             return x.new_zeros(len(x), self.height)
-        with warnings.catch_warnings():
-            # Torch calls sparse rows a beta state.
-            warnings.simplefilter("ignore", UserWarning)
-            matrix = torch.sparse_csr_tensor(
-                self.starts, self.columns, values, (self.height, self.width), check_invariants=False
-            )
+        hush_beta()
+        shape = self.height, self.width
+        matrix = torch.sparse_csr_tensor(self.starts, self.columns, values, shape, check_invariants=False)
         parts = x.split(_ROWS) if x.device.type == "cpu" else (x,)
         found = [(matrix @ part.T).T for part in parts]
         return found[0].contiguous() if len(found) == 1 else torch.cat(found)

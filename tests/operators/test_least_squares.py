@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from sentences import assert_one_sentence
 from torch import Tensor
 
 from genrev.errors import ArgumentError
-from genrev.operators import BlockJacobi, ColumnScaling, Dense, LeastSquares, Stop, cgnr, lsmr
+from genrev.operators import BlockJacobi, ColumnScaling, Dense, LeastSquares, Operator, Stop, cgnr, lsmr
 from genrev.operators.least_squares import Coefficients, bidiagonal_condition
 
 METHODS: dict[str, Callable[..., LeastSquares]] = {"lsmr": lsmr, "cgnr": cgnr}
@@ -319,6 +321,56 @@ def test_scales_of_equations_are_checked(scale: Tensor) -> None:
     with pytest.raises(ArgumentError) as caught:
         lsmr(Dense(torch.ones(3, 5)), torch.ones(2, 3), row_scale=scale)
     assert_one_sentence(caught.value)
+
+
+class Shard(Operator):
+    """Some rows of a matrix; the others are with other threads, and sums go round."""
+
+    def __init__(self, weight: Tensor, together: Callable[[Tensor], Tensor]) -> None:
+        self._own, self._together = Dense(weight), together
+        super().__init__(self._own.shape, self._own.dtype, self._own.device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._own(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._together(self._own.adjoint(y))
+
+    def column_squares(self) -> Tensor:
+        return self._together(self._own.column_squares())
+
+    def row_squares(self) -> Tensor:
+        return self._own.row_squares()
+
+    def squared_norm(self, y: Tensor) -> Tensor:
+        return self._together(self._own.squared_norm(y))
+
+
+@both
+def test_rows_that_are_elsewhere_count_all_the_same(method: Any) -> None:
+    weight = torch.randn(30, 20)
+    b = torch.cat([torch.randn(2, 20) @ weight.T, torch.randn(1, 30)])
+    whole = method(Dense(weight), b, preconditioner=ColumnScaling(Dense(weight)))
+    given: list[Tensor] = [torch.empty(0)] * 2
+    barrier = threading.Barrier(2, timeout=30)
+
+    def run(number: int, rows: slice) -> LeastSquares:
+        def together(own: Tensor) -> Tensor:
+            given[number] = own
+            barrier.wait()
+            total = given[0] + given[1]
+            barrier.wait()
+            return total
+
+        shard = Shard(weight[rows], together)
+        return method(shard, b[:, rows].contiguous(), preconditioner=ColumnScaling(shard))
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(run, (0, 1), (slice(0, 11), slice(11, 30))))
+    for part in found:
+        near(part.x, whole.x, 1e-9)
+        near(part.residual, whole.residual, 1e-9)
+        assert part.stop.tolist() == whole.stop.tolist() == [Stop.SOLVED, Stop.SOLVED, Stop.NEAREST]
 
 
 def test_every_reason_to_stop_has_its_sentence() -> None:
