@@ -104,7 +104,8 @@ class SparseLinear(nn.Module):
 
 def _in_rows(weight: Tensor) -> Tensor:
     """Return a matrix as a sparse tensor by rows."""
-    if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.dtype not in (torch.float32, torch.float64):
+    kinds = torch.float32, torch.float64
+    if not isinstance(weight, Tensor) or weight.ndim != 2 or 0 in weight.shape or weight.dtype not in kinds:
         got = f"{tuple(weight.shape)} in {weight.dtype}" if isinstance(weight, Tensor) else type(weight).__name__
         raise ArgumentError(f"expected a weight (outputs, inputs) in float32 or float64, got {got}; convert it")
     weight = weight.detach()

@@ -163,14 +163,14 @@ def _iterate(operator: Operator, preconditioner: Preconditioner | None, rows: _R
     # Beyond the precision, A'A is no longer positive.
     rows.flat = ~(bend > 0)
     rows.square = torch.maximum(rows.square, torch.where(rows.flat, 0.0, bend / _dot(way, way)))
-    length = torch.where(rows.flat, 0.0, rows.steep / torch.where(rows.flat, 1.0, bend))
+    length = torch.where(rows.flat, 0.0, rows.steep / bend)
     rows.z, rows.r = _plus(rows.z, length, way), _plus(rows.r, -length, y)
     rows.slope = _plus(rows.slope, -length, turn)
     fresh = _dot(rows.slope, rows.slope)
-    ratio = torch.where(rows.steep > 0, fresh / torch.where(rows.steep > 0, rows.steep, 1.0), 0.0)
+    ratio = torch.where(rows.steep > 0, fresh / rows.steep, 0.0)
     rows.way, rows.steep = _plus(rows.slope, ratio, way), fresh
     # The factor of the tridiagonal matrix of Lanczos; an iteration without a way adds nothing to it.
-    inverse = torch.where(length > 0, 1 / torch.where(length > 0, length, 1.0), 1.0)
+    inverse = torch.where(length > 0, 1 / length, 1.0)
     return Coefficients(rows.number, inverse.sqrt(), torch.where(length > 0, (ratio * inverse).sqrt(), 0.0))
 
 

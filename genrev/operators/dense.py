@@ -49,7 +49,8 @@ class Dense(Operator):
     def normal_blocks(self, size: int) -> Tensor:
         """Return the blocks on the diagonal of W'W."""
         found = self._no_blocks(size)
-        for block, columns in zip(found, self.weight.split(size, dim=1), strict=True):
+        for number, block in enumerate(found):
+            columns = self.weight[:, number * size : (number + 1) * size]
             width = columns.shape[1]
             block[:width, :width] = columns.T @ columns
         return found

@@ -81,9 +81,11 @@ class LowRankPlusDiagonal(Operator):
     def normal_blocks(self, size: int) -> Tensor:
         """Return the blocks on the diagonal of A'A."""
         found, gram = self._no_blocks(size), self.left.T @ self.left
-        for number, right in enumerate(self.right.split(size, dim=1)):
-            width, begin = right.shape[1], number * size
-            block = found[number, :width, :width]
+        for number, whole in enumerate(found):
+            begin = number * size
+            right = self.right[:, begin : begin + size]
+            width = right.shape[1]
+            block = whole[:width, :width]
             block += right.T @ gram @ right
             if self.diagonal is not None:
                 scaled = self.diagonal[begin : begin + width, None] * (self.left[begin : begin + width] @ right)

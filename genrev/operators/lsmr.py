@@ -254,7 +254,7 @@ def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _over(a: Tensor, b: Tensor) -> Tensor:
     """Return a / b, and 0 where b is: there the method has ended."""
-    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))
+    return torch.where(b == 0, 0.0, a / b)
 
 
 def _less(values: Tensor, factor: Tensor, other: Tensor) -> Tensor:

@@ -150,6 +150,20 @@ def test_a_value_written_in_place_counts_at_once() -> None:
     near(slope, torch.full((1, 3), 2.0))
 
 
+@every
+def test_a_layer_runs_without_gradients_and_on_views(make: Any) -> None:
+    layer = make()
+    x = torch.randn(7, 6).T[::2]
+    with torch.inference_mode():
+        near(layer(x), layer(x.contiguous()))
+    with torch.no_grad():
+        assert not layer(x).requires_grad
+    before = torch.get_num_threads(), torch.random.get_rng_state()
+    layer(x)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
 # Bounds
 
 
@@ -233,6 +247,9 @@ def test_a_network_of_such_layers_has_a_reachable_box() -> None:
     [
         lambda: SparseLinear(torch.randn(3)),
         lambda: SparseLinear([[1.0]]),
+        lambda: SparseLinear(torch.ones(3, 0)),
+        lambda: SparseLinear(torch.ones(0, 3)),
+        lambda: LowRankLinear(torch.ones(3, 0), torch.ones(0, 3)),
         lambda: SparseLinear(torch.ones(2, 2, dtype=torch.int64)),
         lambda: SparseLinear(torch.ones(2, 2).half()),
         lambda: SparseLinear(torch.full((2, 2), math.nan)),

@@ -171,6 +171,16 @@ def test_weights_of_zero_are_as_near_at_once(method: Any) -> None:
 
 
 @both
+@preconditioned
+def test_a_matrix_without_rows_or_columns_has_its_answer_too(method: Any, make: Any) -> None:
+    for shape, stop in (((3, 0), Stop.NEAREST), ((0, 3), Stop.SOLVED)):
+        operator = Dense(torch.zeros(shape))
+        found = method(operator, torch.ones(2, shape[0]), preconditioner=make(operator))
+        assert torch.equal(found.x, torch.zeros(2, shape[1]))
+        assert found.stop.tolist() == [stop] * 2
+
+
+@both
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 def test_what_is_not_finite_is_said_and_spoils_no_other_row(method: Any, wrong: float) -> None:
     operator = Dense(torch.randn(4, 4) + 4 * torch.eye(4))
@@ -180,9 +190,10 @@ def test_what_is_not_finite_is_said_and_spoils_no_other_row(method: Any, wrong: 
     assert found.stop.tolist() == [Stop.SOLVED, Stop.NOT_FINITE, Stop.SOLVED]
     assert torch.equal(found.x[1], torch.zeros(4))
     broken = Dense(torch.full((4, 4), wrong))
-    found = method(broken, torch.ones(2, 4))
-    assert found.stop.tolist() == [Stop.NOT_FINITE] * 2
-    assert torch.equal(found.x, torch.zeros(2, 4))
+    for make in PRECONDITIONERS.values():
+        found = method(broken, torch.ones(2, 4), preconditioner=make(broken))
+        assert found.stop.tolist() == [Stop.NOT_FINITE] * 2
+        assert torch.equal(found.x, torch.zeros(2, 4))
 
 
 @both
