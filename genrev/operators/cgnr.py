@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -65,8 +65,10 @@ def cgnr(
     """
     flat = max(real("flat", flat), 2 * torch.finfo(operator.dtype).eps)
 
-    def method(left: Tensor, share: Tensor, limit: Tensor) -> Pass:
-        return _one_pass(operator, preconditioner, left, share, limit, flat)
+    def method(left: Tensor, share: Tensor, limit: Tensor, size: Tensor) -> Pass:
+        rows = _begin(operator, preconditioner, left, share, limit, size)
+        found = _one_pass(operator, preconditioner, rows, flat)
+        return found if preconditioner is None else replace(found, step=preconditioner(found.step))
 
     with torch.no_grad():
         return in_passes(method, operator, b, tolerance=tolerance, limit=limit, start=start)
@@ -105,11 +107,16 @@ class _Rows:
         return _Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def _one_pass(
-    operator: Operator, preconditioner: Preconditioner | None, r: Tensor, share: Tensor, limit: Tensor, flat: float
-) -> Pass:
+def _begin(
+    operator: Operator,
+    preconditioner: Preconditioner | None,
+    r: Tensor,
+    share: Tensor,
+    limit: Tensor,
+    size: Tensor,
+) -> _Rows:
     slope = _back(preconditioner, operator.adjoint(r))
-    rows = _Rows(
+    return _Rows(
         number=torch.arange(len(r), device=r.device),
         goal=share * norm(operator, r),
         limit=limit,
@@ -118,10 +125,14 @@ def _one_pass(
         way=slope,
         z=torch.zeros_like(slope),
         steep=_dot(slope, slope),
-        square=torch.zeros_like(share),
+        square=size**2,
         flat=torch.zeros_like(share, dtype=torch.bool),
     )
-    z, iterations, stop = torch.zeros_like(slope), torch.zeros_like(limit), torch.zeros_like(limit)
+
+
+def _one_pass(operator: Operator, preconditioner: Preconditioner | None, rows: _Rows, flat: float) -> Pass:
+    z, size = torch.zeros_like(rows.z), torch.zeros_like(rows.goal)
+    iterations, stop = torch.zeros_like(rows.limit), torch.zeros_like(rows.limit)
     kept: list[Coefficients] = []
     count = 0
     while True:
@@ -130,10 +141,10 @@ def _one_pass(
         if bool(over.any()):
             ended = rows.number[over]
             z[ended], stop[ended], iterations[ended] = rows.z[over], done[over], count
+            size[ended] = rows.square[over].sqrt()
             rows = rows.take((~over).nonzero()[:, 0])
         if len(rows.number) == 0:
-            step = z if preconditioner is None else preconditioner(z)
-            return Pass(step, iterations, bidiagonal_condition(kept), stop)
+            return Pass(z, iterations, bidiagonal_condition(kept), stop, size)
         count += 1
         coefficients = _iterate(operator, preconditioner, rows)
         if count <= KEPT:

@@ -91,24 +91,27 @@ class Pass:
         iterations: ``(rows,)``, int64.
         condition: of A with its preconditioner, as far as was seen.
         stop: ``(rows,)``, int64: a `Stop`, as the recurrences have it.
+        size: ``(rows,)``, float64: of A, as far as was seen.
     """
 
     step: Tensor
     iterations: Tensor
     condition: float
     stop: Tensor
+    size: Tensor
 
 
 class Method(Protocol):
     """A method of least squares that starts from zero."""
 
-    def __call__(self, left: Tensor, share: Tensor, limit: Tensor) -> Pass:
+    def __call__(self, left: Tensor, share: Tensor, limit: Tensor, size: Tensor) -> Pass:
         """Minimise ``|A d - left|`` for each row.
 
         Args:
             left: ``(rows, m)``.
             share: ``(rows,)``, float64: of ``|left|``, at which a row is done.
             limit: ``(rows,)``, int64: iterations at most.
+            size: ``(rows,)``, float64: of A, as far as was seen before.
         """
 
 
@@ -154,7 +157,7 @@ def in_passes(
     # Of nothing, everything is infinitely much.
     size = torch.where(size > 0, size, miss)
     iterations = torch.zeros(rows, dtype=torch.int64, device=b.device)
-    condition = 1.0
+    seen, condition = torch.zeros_like(size), 1.0
     stop = torch.full_like(iterations, int(Stop.LIMIT))
     goal = tolerance * size
     finite = miss.isfinite() & size.isfinite()
@@ -166,8 +169,9 @@ def in_passes(
             break
         # Asked for less than is needed, a second pass would end where the first one did.
         share = (0.5 if number else 1.0) * goal[going] / miss[going]
-        done = method(left[going], share, limit - iterations[going])
+        done = method(left[going], share, limit - iterations[going], seen[going])
         iterations[going] += done.iterations
+        seen[going] = done.size
         condition = max(condition, done.condition)
         reached = x[going] + done.step
         still = b[going] - operator(reached)
@@ -177,10 +181,10 @@ def in_passes(
         kept = going[better]
         x[kept], left[kept], miss[kept], cost[kept] = reached[better], still[better], now[better], paid[better]
         met = miss[going] <= goal[going]
-        # What the recurrences call done and is not, rounding has stopped.
+        # What the recurrences call done and is not, rounding has stopped: another pass shows how far it can be mended.
         why = torch.where(done.stop == Stop.SOLVED, int(Stop.STALLED), done.stop)
         stop[going] = torch.where(met, int(Stop.SOLVED), why)
-        going = going[~met & halved & (iterations[going] < limit) & (done.stop != Stop.NEAREST)]
+        going = going[~met & halved & (iterations[going] < limit)]
     residual = torch.where(size > 0, miss / torch.where(size > 0, size, 1.0), miss)
     return LeastSquares(x, residual, iterations, condition, stop)
 

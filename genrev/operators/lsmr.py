@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -91,11 +91,10 @@ def lsmr(
         x = operator.adjoint(u if row_scale is None else u * row_scale)
         return x if preconditioner is None else preconditioner.adjoint(x)
 
-    def method(left: Tensor, share: Tensor, limit: Tensor) -> Pass:
-        scaled = left if row_scale is None else left * row_scale
-        found = _one_pass(operator, forth, back, scaled, share, limit, flat)
-        step = found.step if preconditioner is None else preconditioner(found.step)
-        return Pass(step, found.iterations, found.condition, found.stop)
+    def method(left: Tensor, share: Tensor, limit: Tensor, size: Tensor) -> Pass:
+        rows = _begin(operator, back, left if row_scale is None else left * row_scale, share, limit, size)
+        found = _one_pass(operator, forth, back, rows, flat)
+        return found if preconditioner is None else replace(found, step=preconditioner(found.step))
 
     with torch.no_grad():
         return in_passes(method, operator, b, tolerance=tolerance, limit=limit, start=start, row_scale=row_scale)
@@ -134,13 +133,19 @@ class _Rows:
     theta: Tensor
     zeta: Tensor
     squares: Tensor
+    before: Tensor
+
+    @property
+    def size(self) -> Tensor:
+        """``(rows,)``: the root of the sum of squares of A, as far as was seen in this pass or one before."""
+        return torch.maximum(self.squares, self.before).sqrt()
 
     def take(self, rows: Tensor) -> _Rows:
         """Return some of the rows."""
         return _Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def _begin(operator: Operator, back: Product, b: Tensor, share: Tensor, limit: Tensor) -> _Rows:
+def _begin(operator: Operator, back: Product, b: Tensor, share: Tensor, limit: Tensor, size: Tensor) -> _Rows:
     beta = norm(operator, b)
     u = unit(b, beta)
     v = back(u)
@@ -170,15 +175,13 @@ def _begin(operator: Operator, back: Product, b: Tensor, share: Tensor, limit: T
         theta=zero,
         zeta=zero,
         squares=alpha**2,
+        before=size**2,
     )
 
 
-def _one_pass(
-    operator: Operator, forth: Product, back: Product, b: Tensor, share: Tensor, limit: Tensor, flat: float
-) -> Pass:
-    rows = _begin(operator, back, b, share, limit)
-    x = torch.zeros_like(rows.x)
-    iterations, stop = torch.zeros_like(limit), torch.full_like(limit, int(Stop.LIMIT))
+def _one_pass(operator: Operator, forth: Product, back: Product, rows: _Rows, flat: float) -> Pass:
+    x, size = torch.zeros_like(rows.x), torch.zeros_like(rows.goal)
+    iterations, stop = torch.zeros_like(rows.limit), torch.zeros_like(rows.limit)
     done, count = _verdict(rows, rows.beta_dd, 0, flat), 0
     kept: list[Coefficients] = []
     while True:
@@ -186,9 +189,10 @@ def _one_pass(
         if bool(over.any()):
             ended = rows.number[over]
             x[ended], stop[ended], iterations[ended] = rows.x[over], done[over], count
+            size[ended] = rows.size[over]
             rows = rows.take((~over).nonzero()[:, 0])
         if len(rows.number) == 0:
-            return Pass(x, iterations, bidiagonal_condition(kept), stop)
+            return Pass(x, iterations, bidiagonal_condition(kept), stop, size)
         alpha, count = rows.alpha, count + 1
         left, beta = _iterate(operator, forth, back, rows)
         if count <= KEPT:
@@ -202,7 +206,7 @@ def _verdict(rows: _Rows, left: Tensor, count: int, flat: float) -> Tensor:
     going = torch.full_like(rows.number, -1)
     for found, why in (
         (rows.limit <= count, Stop.LIMIT),
-        (slope <= flat * rows.squares.sqrt() * left, Stop.NEAREST),
+        (slope <= flat * rows.size * left, Stop.NEAREST),
         (left <= rows.goal, Stop.SOLVED),
         (~(left + slope).isfinite(), Stop.NOT_FINITE),
     ):

@@ -243,6 +243,13 @@ def test_float32_is_solved_as_far_as_it_goes(method: Any) -> None:
 
 
 @both
+def test_what_has_drifted_is_mended_by_another_pass(method: Any) -> None:
+    weight = (torch.randn(1000, 1000) / 1000**0.5 / 2 + 2 * torch.eye(1000)).float()
+    found = method(Dense(weight), torch.randn(2, 1000).float() @ weight.T, tolerance=3e-7)
+    assert bool(found.converged.all()), found.residual
+
+
+@both
 def test_the_condition_number_is_that_of_dense_algebra(method: Any) -> None:
     weight = torch.randn(30, 30) + 7 * torch.eye(30)
     found = method(Dense(weight), torch.randn(2, 30), tolerance=1e-13)
