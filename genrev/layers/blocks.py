@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from genrev.errors import LayerError
 from genrev.layers.chain import Chain, Link
 from genrev.layers.links import Scaled
+from genrev.layers.operators import is_sums
 
 _AFFINE = (
-    nn.Linear,
-    nn.modules.conv._ConvNd,
     nn.modules.batchnorm._BatchNorm,
     nn.AvgPool1d,
     nn.AvgPool2d,
@@ -29,7 +28,7 @@ _AFFINE = (
     nn.PixelUnshuffle,
     Scaled,
 )
-"""Layers that are affine maps in eval mode."""
+"""Layers that are affine maps in eval mode, beside those of sums."""
 
 _MEMORY = 2**28
 """Bytes that the matrix of a block may take."""
@@ -55,7 +54,7 @@ class Block:
     def name(self) -> str:
         """Of the layer that the block is known by."""
         links = self.affine or self.activations
-        return next((link.name for link in links if any(p.ndim > 1 for p in link.module.parameters())), links[0].name)
+        return next((link.name for link in links if link.weighted), links[0].name)
 
     @property
     def proportions(self) -> bool:
@@ -125,14 +124,14 @@ def blocks(chain: Chain) -> list[Block]:
         links = affine + behind
         if not links:
             return
-        weighted = [link for link in affine if any(p.ndim > 1 for p in link.module.parameters())]
+        weighted = [link for link in affine if link.weighted]
         named = (weighted or links)[0]
         found.append(Block(tuple(affine), tuple(behind), links[0].input_shape, titles[named.name]))
         affine.clear()
         behind.clear()
 
     for link in chain:
-        if isinstance(link.module, _AFFINE):
+        if isinstance(link.module, _AFFINE) or is_sums(link.module):
             # What only passes values on does not end a block: a softmax may stand behind it.
             if behind and not isinstance(link.module, (nn.Identity, nn.Dropout)):
                 close()

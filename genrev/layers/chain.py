@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genrev.errors import LayerError
 from genrev.layers.functions import NoLayerError, layer, linear
 from genrev.layers.links import Residual, Scaled
+from genrev.layers.operators import is_sums
 from genrev.layers.trace import Node, trace
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -33,6 +34,11 @@ class Link:
     name: str
     module: nn.Module
     input_shape: tuple[int, ...]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether a person would count it as a layer: one of weights, and not of a scale for each value."""
+        return is_sums(self.module) or any(p.ndim > 1 for p in self.module.parameters())
 
 
 class Chain:
@@ -88,7 +94,7 @@ class Chain:
             >>> Chain(module, torch.randn(2, 3)).titles()[1:]
             ["the hidden layer (Tanh, '1')", "the output layer (Linear, '2')"]
         """
-        weighted = [any(p.ndim > 1 for p in link.module.parameters()) for link in self.links]
+        weighted = [link.weighted for link in self.links]
         number = list(accumulate(weighted))
         return [
             f"{_title(place, number[-1])} ({type(link.module).__name__}, {link.name!r})"

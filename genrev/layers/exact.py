@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genrev.errors import ArgumentError, LayerError
 from genrev.layers.chain import Link
 from genrev.layers.links import Scaled
-from genrev.layers.operators import operator
+from genrev.layers.operators import is_sums, operator
 from genrev.layers.preimage import Inverse, inverse
 from genrev.operators import Dense, Operator, Solved, Solver, prepare
 
@@ -112,11 +112,11 @@ def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
     steps: list[Sums | Undone] = []
     for place, link in enumerate(links):
         after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
-        if _is_sums(link.module):
+        if is_sums(link.module):
             steps.append(_sums(link, proportions=isinstance(after, _PROPORTIONS)))
             continue
         before = next((one.module for one in reversed(links[:place]) if not isinstance(one.module, _PASSING)), None)
-        summed = isinstance(link.module, _PROPORTIONS) and before is not None and _is_sums(before)
+        summed = isinstance(link.module, _PROPORTIONS) and before is not None and is_sums(before)
         if not summed and not isinstance(link.module, (*_ONE_TO_ONE, *_PASSING)):
             raise LayerError(
                 f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv' "
@@ -142,10 +142,6 @@ def _scale(module: nn.Module) -> Tensor | None:
     if isinstance(module, Scaled):
         return module.scale
     return module.weight if isinstance(module, nn.modules.batchnorm._BatchNorm) else None
-
-
-def _is_sums(module: nn.Module) -> bool:
-    return operator.dispatch(type(module)) is not operator.dispatch(object)
 
 
 def _sums(link: Link, *, proportions: bool) -> Sums:

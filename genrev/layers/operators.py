@@ -45,6 +45,19 @@ def operator(layer: nn.Module, input_shape: tuple[int, ...]) -> tuple[Operator, 
     )
 
 
+def is_sums(layer: nn.Module) -> bool:
+    """Return whether the layer's type, or a parent of it, has a registered operator.
+
+    Args:
+        layer: any module.
+
+    Example:
+        >>> is_sums(nn.Linear(2, 1)), is_sums(nn.Tanh())
+        (True, False)
+    """
+    return operator.dispatch(type(layer)) is not operator.dispatch(object)
+
+
 @operator.register
 def _(layer: nn.Linear, input_shape: tuple[int, ...]) -> tuple[Operator, Tensor]:
     return each_place(Dense(layer.weight), layer.bias, input_shape)

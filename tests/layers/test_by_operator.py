@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import genrev.layers.preimages.sums as sums
 import genrev.operators.solver as solver
-from genrev import BijectiveInverter, InputSpace, Network, PinvInverter
+from genrev import BijectiveInverter, BoundedPinvInverter, InputSpace, Network, PinvInverter
 from genrev.layers import inverse
 from genrev.models import BlockDiagonalLinear, LowRankLinear, SparseLinear
 
@@ -79,7 +79,9 @@ def test_networks_of_such_layers_are_inverted() -> None:
     module = nn.Sequential(SparseLinear(thin(7, 7), torch.randn(7)), nn.LeakyReLU(0.5), low)
     network = Network(module, space=InputSpace((7,)))
     x = torch.randn(5, 7)
+    assert network.chain().titles()[0] == "the hidden layer (SparseLinear, '0')"
     for kind in (PinvInverter, BijectiveInverter):
         found = kind(network).reconstruct(network.evaluate(x))
         torch.testing.assert_close(found.best, x)
         assert bool(found.converged.all())
+    assert bool(BoundedPinvInverter(network).fit(x).reconstruct(network.evaluate(x), seed=0).converged.all())
