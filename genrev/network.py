@@ -361,7 +361,7 @@ class Network:
         """Return the layers of the network in the order they run, checked on random inputs.
 
         Raises:
-            LayerError: the network is no chain of its modules.
+            LayerError: the network is no chain of layers; the message names the step that is none.
         """
         with self.frozen():
             return Chain(self.module, self._some_inputs(), forward=self._run, head=self.head)
@@ -372,7 +372,7 @@ class Network:
         They are sound and not tight: what they leave out is proved impossible, what they hold may be so too. Intervals
         go through the layers, and where that is cheap straight lines through several of them; both allow for the
         rounding of the network's own precision. A layer of a type without `genrev.layers.bounds` gives anything, and of
-        a network that is no chain of its modules only the last activation is known: a sigmoid's outputs are in [0, 1].
+        a network that is no chain of layers only the last activation is known: a sigmoid's outputs are in [0, 1].
         The proof takes it that a forward pass does the same for every input: one with an ``if`` on its values may pass
         for a chain that it is not.
 

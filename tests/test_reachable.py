@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 from typing import Any
@@ -186,7 +187,7 @@ class Skip(nn.Module):
         self.first, self.last = nn.Linear(4, 4), last
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(x + F.relu(self.first(x)))
+        return self.last(x * F.relu(self.first(x)))
 
 
 def ends(network: Network) -> list[float]:
@@ -203,6 +204,24 @@ def test_of_a_network_that_is_no_chain_the_last_activation_is_known() -> None:
     assert ends(Network(Skip(nn.Identity()), space=grid)) == [-math.inf, math.inf]
     assert ends(Network(Skip(nn.Identity()), space=grid).with_softmax()) == [0, 1]
     assert ends(Network(Skip(torch.sigmoid), space=grid, outputs="sigmoid")) == [0, 1]
+
+
+def test_a_residual_block_is_bounded_by_both_of_its_parts() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + F.relu(self.first(x)) / 2
+
+    space = InputSpace((4,), -1.0, 2.0)
+    network = Network(block := Block(), space=space)
+    box, inner = network.reachable_box(), Network(nn.Sequential(block.first, nn.ReLU()), space=space).reachable_box()
+    torch.testing.assert_close(box.low, inner.low / 2 - 1)
+    torch.testing.assert_close(box.high, inner.high / 2 + 2)
+    corners = torch.tensor(list(itertools.product([-1.0, 2.0], repeat=4)))
+    assert bool(box.contains(network.evaluate(torch.cat([corners, 3 * torch.rand(1000, 4) - 1]))).all())
 
 
 def test_a_part_of_a_network_and_one_with_a_head_have_boxes_of_their_own() -> None:
