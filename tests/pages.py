@@ -20,6 +20,21 @@ def python_blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text(page), flags=re.DOTALL)
 
 
+def outputs(page: Path) -> list[str | None]:
+    """What a page shows as the output of each of its Python blocks, in a block of text behind it; None where none."""
+    found = re.findall(r"```python\n.*?```(?:\n\n```text\n(.*?)```)?", text(page), flags=re.DOTALL)
+    return [shown or None for shown in found]
+
+
+def reads_alike(printed: str, shown: str) -> bool:
+    """Whether two outputs have the same words, whatever their lines, and numbers that other machines may round to."""
+    number = r"(?<![\w.])-?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?"
+    ours, theirs = ([re.sub(number, "#", one).split(), re.findall(number, one)] for one in (printed, shown))
+    pairs = [[float(one.replace(",", "").rstrip(".")) for one in values] for values in (ours[1], theirs[1])]
+    close = all(abs(one - other) <= 1e-4 + 0.02 * abs(other) for one, other in zip(*pairs, strict=False))
+    return ours[0] == theirs[0] and close
+
+
 def run(block: str, title: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run a block as a module of its own, or with the names that blocks before it made; return its names."""
     # A class defined there looks its module's name up.

@@ -7,7 +7,20 @@ import inspect
 import re
 
 import pytest
-from pages import DOCS, README, commands_named, links, links_without_text, python_blocks, run, shell_lines, text
+from pages import (
+    DOCS,
+    README,
+    ROOT,
+    commands_named,
+    links,
+    links_without_text,
+    outputs,
+    python_blocks,
+    reads_alike,
+    run,
+    shell_lines,
+    text,
+)
 
 import genrev
 from genrev.cli import COMMANDS, main
@@ -30,11 +43,28 @@ def ids(thing):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=ids)
-def test_the_python_blocks_of_a_page_run_in_their_order(page, as_a_user, capsys):
-    names = None
-    for number, block in enumerate(python_blocks(page)):
+def test_the_python_blocks_of_a_page_run_in_their_order_and_print_what_it_shows(page, as_a_user, tmp_path, capsys):
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    names, anything = None, False
+    for number, (block, shown) in enumerate(zip(python_blocks(page), outputs(page), strict=True)):
         names = run(block, f"{page.name} block {number}", names)
-    assert capsys.readouterr().out, "a page that prints nothing shows nothing"
+        printed = capsys.readouterr().out
+        anything = anything or bool(printed)
+        assert shown is None or reads_alike(printed, shown), printed
+    assert anything, "a page that prints nothing shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("printed", "alike"),
+    [
+        ("misses 0.98951, 1,000 of\n1e-05", True),
+        ("hits 0.9895, 1000 of 1e-05", False),
+        ("misses 0.95, 1000 of 1e-05", False),
+        ("misses 0.9895, 1000", False),
+    ],
+)
+def test_a_shown_output_may_differ_by_lines_and_rounding_alone(printed, alike):
+    assert reads_alike(printed, "misses 0.9895, 1000 of 1e-05\n") is alike
 
 
 @pytest.mark.parametrize(("page", "words"), LINES, ids=ids)
