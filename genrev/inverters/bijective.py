@@ -12,7 +12,7 @@ from torch import Tensor
 from genrev.equation import moved_inside
 from genrev.errors import ArgumentError
 from genrev.inverter import Inversion, Inverter, Outcome, Problem, Proposal, Traits
-from genrev.layers.exact import Sums, exact_steps
+from genrev.layers.exact import PASSING, Sums, exact_steps
 from genrev.network import Network
 
 _ROUNDINGS = 3
@@ -150,8 +150,9 @@ class BijectiveInverter(Inverter):
                 y = found.x
             else:
                 preimage = step.invert(y)
-                clamped = clamped + preimage.clamped.flatten(1).double().sum(1)
-                values += math.prod(preimage.clamped.shape[1:])
+                if not isinstance(step.link.module, PASSING):
+                    clamped = clamped + preimage.clamped.flatten(1).double().sum(1)
+                    values += math.prod(preimage.clamped.shape[1:])
                 y = preimage.x
             sizes.append(size)
             y = y.reshape(rows, *step.link.input_shape)

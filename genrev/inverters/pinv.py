@@ -79,10 +79,8 @@ class PinvInverter(Inverter):
     def _prepare(self) -> list[_Step]:
         """Compute what depends on the network alone: the inverse of each layer, last layer first."""
         chain, space = self.network.chain(), self.network.space
-        boxes = [
-            Interval(space.low.double()[None], space.high.double()[None]),
-            *ranges(chain.links, self.network.device),
-        ]
+        low, high = (bound.double()[None].to(self.network.device) for bound in (space.low, space.high))
+        boxes = ranges(chain.links, Interval(low, high))
         parts = zip(chain.links, chain.titles(), inverses(chain.links), boxes, strict=True)
         return [_Step(*part) for part in parts][::-1]
 
@@ -186,7 +184,7 @@ class PinvInverter(Inverter):
             place: of the layer, from the last.
             problem: that may fix some inputs.
         """
-        if place + 1 < len(self._steps):
+        if not all(isinstance(step.link.module, PASSING) for step in self._steps[place + 1 :]):
             below, (low, high) = self._steps[place + 1], self._steps[place].ends(values)
             return rowwise(below.nearest, values.flatten(1)).reshape(values.shape).clamp(low, high)
         space, known = self.network.space, problem.known

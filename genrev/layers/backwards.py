@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from genrev.errors import LayerError
-from genrev.layers.affine import affine
 from genrev.layers.bounds import Interval, bounds, holds_for
 from genrev.layers.chain import Link
+from genrev.layers.operators import is_sums
 from genrev.layers.preimage import Inverse, inverse
 from genrev.layers.relaxation import everything
 
@@ -45,30 +45,28 @@ def inverses(links: Sequence[Link]) -> list[Inverse]:
     return found
 
 
-def ranges(links: Sequence[Link], device: torch.device) -> list[Interval]:
-    """Return what the values that enter each link but the first lie in, whatever the sums of the network give.
+def ranges(links: Sequence[Link], box: Interval) -> list[Interval]:
+    """Return what the values that enter each link lie in, whatever the sums of the network give.
 
     Args:
         links: in the order they run.
-        device: that they run on.
+        box: ``(1, *input_shape)``: what enters the first.
 
     Returns:
         ``(1, *input_shape)`` each, infinite where nothing is known.
 
     Example:
         >>> links = [Link("0", nn.Sigmoid(), (1,)), Link("1", nn.Linear(1, 1), (1,))]
-        >>> (box,) = ranges(links, torch.device("cpu"))
+        >>> box = ranges(links, everything((1,), torch.float64, torch.device("cpu")))[1]
         >>> box.low.tolist(), box.high.tolist()
         ([[0.0]], [[1.0]])
     """
-    found: list[Interval] = []
-    box = everything(links[0].input_shape, torch.float64, device)
+    found = [box]
     for link, after in itertools.pairwise(links):
-        nothing = everything(after.input_shape, torch.float64, device)
+        nothing = everything(after.input_shape, torch.float64, box.low.device)
         try:
             given = box.reshape(1, *link.input_shape)
-            sums = holds_for(affine.registry, link.module) and affine(link.module, link.input_shape).terms > 0
-            known = holds_for(bounds.registry, link.module) and not sums
+            known = holds_for(bounds.registry, link.module) and not is_sums(link.module)
             box = bounds(link.module, link.input_shape)(given).reshape(1, *after.input_shape) if known else nothing
         except LayerError:
             box = nothing

@@ -16,7 +16,7 @@ from genrev.layers.operators import is_sums, operator
 from genrev.layers.preimage import Inverse, inverse
 from genrev.operators import Dense, Operator, Solved, Solver, prepare
 
-_PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.modules.dropout._DropoutNd)
+PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.modules.dropout._DropoutNd)
 """What only passes values on."""
 
 _ONE_TO_ONE = (
@@ -111,13 +111,13 @@ def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
     """
     steps: list[Sums | Undone] = []
     for place, link in enumerate(links):
-        after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, _PASSING)), None)
+        after = next((one.module for one in links[place + 1 :] if not isinstance(one.module, PASSING)), None)
         if is_sums(link.module):
             steps.append(_sums(link, proportions=isinstance(after, _PROPORTIONS)))
             continue
-        before = next((one.module for one in reversed(links[:place]) if not isinstance(one.module, _PASSING)), None)
+        before = next((one.module for one in reversed(links[:place]) if not isinstance(one.module, PASSING)), None)
         summed = isinstance(link.module, _PROPORTIONS) and before is not None and is_sums(before)
-        if not summed and not isinstance(link.module, (*_ONE_TO_ONE, *_PASSING)):
+        if not summed and not isinstance(link.module, (*_ONE_TO_ONE, *PASSING)):
             raise LayerError(
                 f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv' "
                 "or 'bounded-pinv', which take the nearest, or 'newton'"

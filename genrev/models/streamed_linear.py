@@ -15,6 +15,8 @@ from genrev.checks import called_as
 from genrev.layers.affine import Affine, Change, affine
 from genrev.layers.bounds import Bounds, bounds
 from genrev.layers.operators import each_place, operator
+from genrev.layers.preimage import inverse
+from genrev.layers.preimages.sums import by_operator
 from genrev.models.weights import as_weights
 from genrev.operators import Operator
 from genrev.operators.streamed import MEMORY, Streamed
@@ -152,3 +154,6 @@ def _(layer: StreamedLinear, input_shape: tuple[int, ...]) -> Affine:
 @bounds.register
 def _(layer: StreamedLinear, input_shape: tuple[int, ...]) -> Bounds:
     return affine(layer, input_shape).bound
+
+
+inverse.register(StreamedLinear)(by_operator)

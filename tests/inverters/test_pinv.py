@@ -421,3 +421,19 @@ def test_values_out_of_range_are_apart_by_what_they_are_beyond_it() -> None:
     expected = (asked.abs() - 1).clamp(min=0).norm()
     assert float(expected) > 0.1
     torch.testing.assert_close(found.stats["apart"][0, 0, 1], expected)
+
+
+@pytest.mark.parametrize("first", [[], [nn.Flatten()], [nn.Identity(), nn.Flatten(), nn.Dropout()]])
+def test_draws_keep_to_the_input_space_and_to_what_is_known_behind_reshapes_too(first: list[nn.Module]) -> None:
+    torch.manual_seed(0)
+    shape = (2, 6) if first else (12,)
+    module = nn.Sequential(*first, nn.Linear(12, 3), nn.Tanh()).eval()
+    network = Network(module, space=InputSpace(shape, 0.0, 1.0))
+    x = torch.rand(5, *shape)
+    known = torch.full_like(x, math.nan)
+    known[..., 1] = x[..., 1]
+    inverter = PinvInverter(network)
+    for given in (None, known):
+        found = inverter.reconstruct(network.evaluate(x), samples=5, known=given, seed=0)
+        assert bool(found.converged[:, 1:].all())
+        assert float(found.stats["outside"][:, 1:].max()) == 0

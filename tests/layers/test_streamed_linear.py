@@ -13,7 +13,7 @@ from sentences import assert_one_sentence
 from test_bounds import boxes, expect_held, inside
 from torch import Tensor, nn
 
-from genrev import GradientInverter, InputSpace, Network, NewtonInverter
+from genrev import BijectiveInverter, GradientInverter, InputSpace, Network, NewtonInverter, PinvInverter
 from genrev.errors import ArgumentError, FileError, UnknownNameError
 from genrev.layers import Interval, bounds
 from genrev.layers.affine import affine
@@ -188,3 +188,17 @@ def test_a_file_that_changes_under_a_network_is_said(tmp_path: Path) -> None:
 def test_a_layer_says_what_it_is(tmp_path: Path) -> None:
     streamed, _ = make(tmp_path)
     assert repr(streamed) == "StreamedLinear(in_features=7, out_features=5, stored=torch.float64)"
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (5, 7)])
+def test_algebra_inverts_it_as_the_layer_in_memory(tmp_path: Path, shape: tuple[int, int]) -> None:
+    streamed, layer = make(tmp_path, *shape)
+    x = torch.randn(4, shape[1])
+    for kind in (PinvInverter, BijectiveInverter):
+        one, two = (
+            Network(nn.Sequential(part, nn.LeakyReLU(0.1)), space=InputSpace((shape[1],))) for part in (streamed, layer)
+        )
+        target = one.evaluate(x)
+        found, expected = (kind(network).reconstruct(target, seed=0) for network in (one, two))
+        assert bool(found.converged.all())
+        near(found.best, expected.best, 1e-8)
