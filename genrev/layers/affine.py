@@ -68,6 +68,11 @@ class Affine:
 
     def _unbounded(self, x: Interval) -> tuple[Tensor, Tensor, Tensor]:
         """Return the same where some inputs have no bounds: a weight of zero sees nothing of them."""
+        if bool((x.low.isinf() & x.high.isinf()).all()):
+            # The usual case of an unbounded space: one product tells all.
+            seen = self.product(torch.ones_like(x.low), _is_not_zero)
+            none = torch.zeros_like(seen)
+            return torch.where(seen > 0, -math.inf, none), torch.where(seen > 0, math.inf, none), none
         low, high = (torch.where(end.isfinite(), end, 0.0) for end in (x.low, x.high))
         ends = torch.cat([low, high])
         up, down = self.product(ends, _positive).chunk(2), self.product(ends, _negative).chunk(2)
@@ -155,6 +160,10 @@ def _is_positive(weight: Tensor) -> Tensor:
 
 def _is_negative(weight: Tensor) -> Tensor:
     return (weight < 0).to(weight)
+
+
+def _is_not_zero(weight: Tensor) -> Tensor:
+    return (weight != 0).to(weight)
 
 
 def _product_eps(dtype: torch.dtype, device: torch.device) -> float:

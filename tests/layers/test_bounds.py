@@ -455,3 +455,14 @@ def test_lines_hold_an_activation_on_a_fine_grid(name: str, dtype: torch.dtype) 
     # They touch it, but for rounding.
     gap = torch.minimum(y - lines.low_slope * x - lines.low, lines.high_slope * x + lines.high - y).amin(0)
     assert bool((gap <= 1e-4 * (1 + y.abs().amax(0))).all())
+
+
+def test_where_no_input_has_bounds_only_weights_of_zero_leave_some() -> None:
+    layer = nn.Linear(3, 3)
+    layer.weight.data = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1e-300, 0.0], [0.0, -2.0, 1.0]])
+    everywhere = torch.full((1, 3), math.inf)
+    box = bounds(layer, (3,))(Interval(-everywhere, everywhere))
+    assert box.low[0, 1:].tolist() == [-math.inf, -math.inf]
+    assert box.high[0, 1:].tolist() == [math.inf, math.inf]
+    assert bool(box.low[0, 0] <= layer.bias[0] <= box.high[0, 0])
+    assert float(box.high[0, 0] - box.low[0, 0]) < 1e-12
