@@ -37,6 +37,7 @@ _PUBLIC = {
     "compare": "genrev.comparison",
     "load": "genrev.checkpoint",
     "save": "genrev.checkpoint",
+    "shard": "genrev.models.sharded_linear",
     "unroll": "genrev.models.recurrent",
 }
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from genrev.judge import Judge
     from genrev.models.equilibrium import Equilibrium
     from genrev.models.recurrent import unroll
+    from genrev.models.sharded_linear import shard
     from genrev.network import Network
     from genrev.space import InputSpace
 

@@ -15,7 +15,7 @@ from genrev.checks import called_as, check_seed, real, whole
 from genrev.errors import ArgumentError, FileError, GenrevError
 from genrev.inverter import DataSummary, Inverter
 from genrev.inverters import INVERTERS, BestOf, Refined
-from genrev.models import CLASSIFIERS, with_weights
+from genrev.models import CLASSIFIERS, ShardedLinear, with_weights
 from genrev.network import Network
 from genrev.space import InputSpace
 from genrev.tensor_files import read_header, read_tensors, write_tensors
@@ -51,6 +51,11 @@ def save(thing: Network | Inverter, path: str | Path, *, about: Mapping[str, Any
     """
     tensors: dict[str, Tensor] = {}
     if isinstance(thing, Network):
+        if _sharded(thing):
+            raise ArgumentError(
+                "expected a network whose layers are whole, got one spread over processes; save the one that it was "
+                "made of, and inverters of this one, which load with network="
+            )
         if not _built(thing):
             raise ArgumentError(
                 f"expected a network that genrev builds ({', '.join(CLASSIFIERS)}), got a module of type "
@@ -197,7 +202,11 @@ def _kinds() -> dict[str, type[Inverter]]:
 
 
 def _built(network: Network) -> bool:
-    return type(network.module) in CLASSIFIERS.values()
+    return type(network.module) in CLASSIFIERS.values() and not _sharded(network)
+
+
+def _sharded(network: Network) -> bool:
+    return any(isinstance(layer, ShardedLinear) for layer in network.module.modules())
 
 
 def _version() -> str:

@@ -25,6 +25,7 @@ from genrev.checks import called_as, check_seed
 from genrev.errors import ArgumentError, NotFittedError
 from genrev.network import Network, wrong_inputs
 from genrev.noise import Noise, target_keys
+from genrev.operators.processes import agreed
 from genrev.progress import progress
 from genrev.reachable import beyond, why
 from genrev.resume import clock
@@ -477,7 +478,8 @@ class Inverter(ABC):
             raise ArgumentError(
                 f"expected no start, got one: {type(self).__name__} has no use for it; use 'newton' or 'gradient'"
             )
-        seed = secrets.randbits(32) if seed is None else check_seed(seed)
+        # Where several processes share the weights, all are to search from the same starts.
+        seed = agreed(secrets.randbits(32), self.network.module.parameters()) if seed is None else check_seed(seed)
         start = self._check_points("start", start, len(wanted))
         known = self._check_points("known", known, len(wanted))
         # A deterministic method answers once and repeats itself.

@@ -18,6 +18,7 @@ from genrev.checks import called_as
 from genrev.errors import ArgumentError, GenrevError, LayerError, UnknownNameError, nearest
 from genrev.layers import Chain, Interval, Link, everything, reach
 from genrev.noise import Noise, target_keys
+from genrev.operators.processes import whole_blocks
 from genrev.rows import filled
 from genrev.space import InputSpace
 
@@ -581,7 +582,8 @@ class Network:
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         for name, value in [*sorted(tensors.items()), ("low", self.space.low), ("high", self.space.high)]:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().clone().view(torch.uint8).numpy().tobytes())
+            for block in whole_blocks(value):
+                digest.update(block.cpu().contiguous().flatten().clone().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from genrev.models.cvae import ConditionalVAE, calibrated
 from genrev.models.layered import ACTIVATIONS, Layered
 from genrev.models.low_rank_linear import LowRankLinear
 from genrev.models.mlp import MLP, fold_scale, mlp_from_weights, weights_from
+from genrev.models.sharded_linear import ShardedLinear, shard
 from genrev.models.sparse_linear import SparseLinear
 from genrev.models.streamed_linear import StreamedLinear
 from genrev.models.weights import with_weights
@@ -22,6 +23,7 @@ __all__ = [
     "ConvNet",
     "Layered",
     "LowRankLinear",
+    "ShardedLinear",
     "SparseLinear",
     "StreamedLinear",
     "UpConvDecoder",
@@ -29,6 +31,7 @@ __all__ = [
     "check_image",
     "fold_scale",
     "mlp_from_weights",
+    "shard",
     "weights_from",
     "with_weights",
 ]

@@ -17,6 +17,7 @@ from genrev.layers.bounds import Bounds, bounds
 from genrev.layers.operators import each_place, operator
 from genrev.layers.preimage import inverse
 from genrev.layers.preimages.sums import by_operator
+from genrev.models.operator_products import Product
 from genrev.models.weights import as_weights
 from genrev.operators import Operator
 from genrev.operators.streamed import MEMORY, Streamed
@@ -67,7 +68,7 @@ class StreamedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return W x + b: ``(..., n)`` to ``(..., m)``."""
-        y = _Product.apply(x.reshape(-1, self.in_features), self.weight, False)
+        y = Product.apply(x.reshape(-1, self.in_features), self.weight, False)
         return y.reshape(*x.shape[:-1], self.out_features) + self.bias
 
     def extra_repr(self) -> str:
@@ -95,32 +96,6 @@ class StreamedLinear(nn.Module):
             )
             return
         super()._load_from_state_dict(state, prefix, *rest)
-
-
-class _Product(torch.autograd.Function):
-    """The product of an operator, or of its adjoint, with rows: each is the other's derivative."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Operator, turned: bool) -> Tensor:
-        return weight.adjoint(x) if turned else weight(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, ctx.weight, ctx.turned = inputs
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Any) -> Any:
-        return _Product.apply(slopes[0], ctx.weight, not ctx.turned), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return _Product.apply(tangents[0], ctx.weight, ctx.turned)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Operator, turned: bool) -> Any:
-        rows = x.movedim(in_dims[0], 0)
-        found = _Product.apply(rows.reshape(-1, rows.shape[-1]), weight, turned)
-        return found.reshape(*rows.shape[:-1], -1), 0
 
 
 @operator.register

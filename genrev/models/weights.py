@@ -13,6 +13,9 @@ from genrev.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
+_PART = 2**20
+"""Numbers that are looked at at once."""
+
 
 def with_weights(build: Callable[[], Module], weights: Mapping[str, Tensor], dtype: torch.dtype) -> Module:
     """Build a module and give it weights; no memory is taken for widths that those don't have.
@@ -76,6 +79,19 @@ def as_weights(name: str, values: Any, shape: Sequence[int | None], like: Tensor
             f"expected {name} in {like.dtype} on {like.device} as the other weights are, got {values.dtype} on "
             f"{values.device}; convert it"
         )
-    if not bool(values.isfinite().all()):
+    if not all_finite(values):
         raise ArgumentError(f"expected {name} of finite numbers, got NaN or infinity; train the network again")
     return values.detach()
+
+
+def all_finite(values: Tensor) -> bool:
+    """Return whether all values are finite, looking at a part at a time: the test takes as much memory as they do.
+
+    Args:
+        values: of any shape.
+
+    Example:
+        >>> all_finite(torch.tensor([1.0, torch.inf]))
+        False
+    """
+    return all(bool(part.isfinite().all()) for part in values.detach().flatten().split(_PART))

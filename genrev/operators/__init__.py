@@ -11,6 +11,7 @@ from genrev.operators.low_rank import LowRankPlusDiagonal
 from genrev.operators.lsmr import lsmr
 from genrev.operators.preconditioners import BlockJacobi, ColumnScaling, Preconditioner
 from genrev.operators.repeated import Repeated
+from genrev.operators.sharded import Gathered, Sharded
 from genrev.operators.solver import Solved, Solver, prepare
 from genrev.operators.sparse import Pattern, Sparse, checked_pattern
 from genrev.operators.streamed import Streamed
@@ -22,12 +23,14 @@ __all__ = [
     "Convolution",
     "Dense",
     "Factored",
+    "Gathered",
     "LeastSquares",
     "LowRankPlusDiagonal",
     "Operator",
     "Pattern",
     "Preconditioner",
     "Repeated",
+    "Sharded",
     "Solved",
     "Solver",
     "Sparse",

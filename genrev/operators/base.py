@@ -18,8 +18,8 @@ class Operator(ABC):
     """A linear map from n values to m, by its products; rows of a batch are independent.
 
     Kinds of operators are final: each stores the matrix in its own way and tells what it costs. One that holds some of
-    the outputs alone, the others being elsewhere, adds what is elsewhere in `adjoint`, `forth_and_back` and
-    `squared_norm`; then solvers take it as it is.
+    the outputs alone, the others being elsewhere, adds what is elsewhere in `adjoint`, `forth_and_back`, `probe` and
+    `squared_norm`, and has another `height`; then solvers take it as it is.
 
     Args:
         shape: (m, n).
@@ -29,6 +29,11 @@ class Operator(ABC):
 
     def __init__(self, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> None:
         self.shape, self.dtype, self.device = shape, dtype, device
+
+    @property
+    def height(self) -> int:
+        """How many outputs there are, those that are elsewhere included."""
+        return self.shape[0]
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -71,6 +76,21 @@ class Operator(ABC):
         """
         y = self(x)
         return y, self.adjoint(y)
+
+    def probe(self, x: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return A x and A'A x for each row, and what tells how |r - t A x| depends on t.
+
+        Args:
+            x: ``(rows, n)``.
+            r: ``(rows, m)``.
+
+        Returns:
+            ``(rows, m)``; ``(rows, n)``; and r'r, r'A x and |A x|^2, ``(rows, 3)`` in float64.
+        """
+        y, back = self.forth_and_back(x)
+        one, other = r.double(), y.double()
+        products = [one.square().sum(1), (one * other).sum(1), other.square().sum(1)]
+        return y, back, torch.stack(products, 1)
 
     def normal(self, x: Tensor) -> Tensor:
         """Return A'A x for each row.

@@ -1,4 +1,7 @@
-"""Conjugate gradients on the normal equations: one pass over the weights an iteration, where reading is the cost."""
+"""Conjugate gradients on the normal equations: one pass over the weights an iteration, where reading is the cost.
+
+All that an iteration asks of other processes, which may hold some of the rows, is one sum over them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from genrev.operators.least_squares import (
     Stop,
     bidiagonal_condition,
     in_passes,
+    inner,
     norm,
 )
 from genrev.operators.preconditioners import Preconditioner
@@ -34,7 +38,7 @@ def cgnr(
 ) -> LeastSquares:
     """Minimise ``|A x - b|`` for each row, as `lsmr` does, by the products of A and of A'A with one vector.
 
-    An iteration reads the weights once where `lsmr` does so twice: for weights on a disk, or on several machines, half
+    An iteration reads the weights once where `lsmr` does so twice: for weights on a disk, or on several processes, half
     of the time. In memory `lsmr` is the better one: rounding spoils this one sooner where A is ill-conditioned, and the
     passes that mend it cost more.
 
@@ -83,18 +87,20 @@ class _Rows:
         goal: ``(rows,)``: the residual at which it is done.
         limit: ``(rows,)``: its iterations at most.
         r: ``(rows, m)``: what is left.
+        left: ``(rows,)``: its norm.
         slope: ``(rows, n)``: A'r, with the preconditioner.
         way: ``(rows, n)``: the next direction.
         z: ``(rows, n)``: what was found, before the preconditioner.
         steep: ``(rows,)``: the slope's sum of squares.
         square: ``(rows,)``: the greatest ``|A d|^2 / |d|^2`` that was seen.
-        flat: ``(rows,)`` of bool: whether a direction had none.
+        flat: ``(rows,)`` of bool: whether a direction d had no A d.
     """
 
     number: Tensor
     goal: Tensor
     limit: Tensor
     r: Tensor
+    left: Tensor
     slope: Tensor
     way: Tensor
     z: Tensor
@@ -115,16 +121,17 @@ def _begin(
     limit: Tensor,
     size: Tensor,
 ) -> _Rows:
-    slope = _back(preconditioner, operator.adjoint(r))
+    slope, left = _back(preconditioner, operator.adjoint(r)), norm(operator, r)
     return _Rows(
         number=torch.arange(len(r), device=r.device),
-        goal=share * norm(operator, r),
+        goal=share * left,
         limit=limit,
         r=r,
+        left=left,
         slope=slope,
         way=slope,
         z=torch.zeros_like(slope),
-        steep=_dot(slope, slope),
+        steep=inner(slope, slope),
         square=size**2,
         flat=torch.zeros_like(share, dtype=torch.bool),
     )
@@ -136,7 +143,7 @@ def _one_pass(operator: Operator, preconditioner: Preconditioner | None, rows: _
     kept: list[Coefficients] = []
     count = 0
     while True:
-        done = _verdict(rows, norm(operator, rows.r), count, flat)
+        done = _verdict(rows, count, flat)
         over = done >= 0
         if bool(over.any()):
             ended = rows.number[over]
@@ -151,8 +158,9 @@ def _one_pass(operator: Operator, preconditioner: Preconditioner | None, rows: _
             kept.append(coefficients)
 
 
-def _verdict(rows: _Rows, left: Tensor, count: int, flat: float) -> Tensor:
+def _verdict(rows: _Rows, count: int, flat: float) -> Tensor:
     """Return the `Stop` of each row, -1 where it goes on."""
+    left = rows.left
     done = torch.full_like(rows.number, -1)
     for found, why in (
         (rows.limit <= count, Stop.LIMIT),
@@ -168,16 +176,17 @@ def _verdict(rows: _Rows, left: Tensor, count: int, flat: float) -> Tensor:
 def _iterate(operator: Operator, preconditioner: Preconditioner | None, rows: _Rows) -> Coefficients:
     """Go one iteration on."""
     way = rows.way
-    y, turn = operator.forth_and_back(way if preconditioner is None else preconditioner(way))
+    y, turn, products = operator.probe(way if preconditioner is None else preconditioner(way), rows.r)
     turn = _back(preconditioner, turn)
-    bend = _dot(way, turn)
-    # Beyond the precision, A'A is no longer positive.
+    size, along, bend = products.unbind(1)
     rows.flat = ~(bend > 0)
-    rows.square = torch.maximum(rows.square, torch.where(rows.flat, 0.0, bend / _dot(way, way)))
+    rows.square = torch.maximum(rows.square, torch.where(rows.flat, 0.0, bend / inner(way, way)))
     length = torch.where(rows.flat, 0.0, rows.steep / bend)
+    # Of what was measured in this iteration: to measure what is left after it would take another sum over processes.
+    rows.left = (size - 2 * length * along + length.square() * bend).clamp(min=0).sqrt()
     rows.z, rows.r = _plus(rows.z, length, way), _plus(rows.r, -length, y)
     rows.slope = _plus(rows.slope, -length, turn)
-    fresh = _dot(rows.slope, rows.slope)
+    fresh = inner(rows.slope, rows.slope)
     ratio = torch.where(rows.steep > 0, fresh / rows.steep, 0.0)
     rows.way, rows.steep = _plus(rows.slope, ratio, way), fresh
     # The factor of the tridiagonal matrix of Lanczos; an iteration without a way adds nothing to it.
@@ -190,9 +199,7 @@ def _back(preconditioner: Preconditioner | None, x: Tensor) -> Tensor:
 
 
 def _plus(values: Tensor, factor: Tensor, other: Tensor) -> Tensor:
-    """Return values + factor * other, with a factor for each row."""
-    return torch.addcmul(values, factor.to(values)[:, None], other)
-
-
-def _dot(first: Tensor, second: Tensor) -> Tensor:
-    return (first.double() * second.double()).sum(1)
+    """Return values + factor * other, with a factor for each row; rounded alike on all processes, as a fused sum may
+    not be.
+    """
+    return values + factor.to(values)[:, None] * other

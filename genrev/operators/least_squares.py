@@ -239,6 +239,30 @@ def norm(operator: Operator, y: Tensor) -> Tensor:
     return operator.squared_norm(y).sqrt()
 
 
+def inner(first: Tensor, second: Tensor) -> Tensor:
+    """Return the inner product of each row with its like, ``(rows,)`` in float64.
+
+    Summed in one order, whatever the number of threads: processes that share a matrix decide by it alike.
+
+    Args:
+        first: ``(rows, n)``.
+        second: ``(rows, n)``.
+
+    Example:
+        >>> inner(torch.tensor([[1.0, 2.0, 3.0]]), torch.ones(1, 3)).tolist()
+        [6.0]
+    """
+    products = first.double() * second.double()
+    width = products.shape[1]
+    if width == 0:
+        return products.sum(1)
+    while width > 1:
+        half = (width + 1) // 2
+        products[:, : width - half] += products[:, half:width]
+        width = half
+    return products[:, 0]
+
+
 def unit(values: Tensor, length: Tensor) -> Tensor:
     """Return each row divided by its length; one without any stays as it is.
 

@@ -19,6 +19,7 @@ from genrev.operators.least_squares import (
     Stop,
     bidiagonal_condition,
     in_passes,
+    inner,
     norm,
     unit,
 )
@@ -267,4 +268,4 @@ def _less(values: Tensor, factor: Tensor, other: Tensor) -> Tensor:
 
 
 def _length(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+    return inner(x, x).sqrt()

@@ -14,6 +14,7 @@ from torch import Tensor
 from genrev.errors import LayerError
 from genrev.operators.base import Operator
 from genrev.operators.block_diagonal import BlockDiagonal
+from genrev.operators.cgnr import cgnr
 from genrev.operators.dense import Dense
 from genrev.operators.direct import Factored
 from genrev.operators.least_squares import LeastSquares, Stop
@@ -21,13 +22,14 @@ from genrev.operators.low_rank import LowRankPlusDiagonal
 from genrev.operators.lsmr import lsmr
 from genrev.operators.preconditioners import ColumnScaling
 from genrev.operators.repeated import Repeated
+from genrev.operators.sharded import Gathered, Sharded
+from genrev.operators.streamed import Streamed
 
 _FORMED = 2**22
 """Up to how many values the matrix of an operator is formed, to be factored."""
 
 _AIM = 64
 """How many times the precision's rounding iterations leave of b."""
-
 
 _LIMIT = 5000
 """Iterations of a row at most."""
@@ -59,7 +61,7 @@ class Solver(ABC):
 
     Args:
         operator: A.
-        kind: "lu", "qr", "svd", "structure" or "lsmr".
+        kind: "lu", "qr", "svd", "structure", "lsmr" or "cgnr".
         rank: of A; None where it is not known.
     """
 
@@ -133,8 +135,12 @@ def prepare(operator: Operator) -> Solver:
             pass
     if isinstance(operator, Repeated):
         return _Parts(operator, prepare(operator.part))
+    if isinstance(operator, Sharded):
+        return _Iterative(operator)
     if math.prod(operator.shape) <= _FORMED:
         return _Direct(operator, Factored(operator.dense()))
+    if isinstance(operator, Gathered):
+        return _Spread(operator)
     return _Iterative(operator)
 
 
@@ -216,14 +222,16 @@ class _Structured(Solver):
 
 @final
 class _Iterative(Solver):
-    """By products: LSMR, its columns or rows scaled to length one."""
+    """By products: LSMR, its columns or rows scaled to length one; conjugate gradients where these are read or sent."""
 
     def __init__(self, operator: Operator) -> None:
-        super().__init__(operator, "lsmr", None)
-        m, n = operator.shape
+        # One pass over a file, or one sum over processes, an iteration.
+        costly = isinstance(operator, (Sharded, Streamed))
+        super().__init__(operator, "cgnr" if costly else "lsmr", None)
+        wide = operator.height < operator.shape[1]
         # Scaled columns would make another solution the shortest.
-        self._columns = ColumnScaling(operator) if m >= n else None
-        squares = operator.row_squares() if m < n else None
+        self._columns = None if wide else ColumnScaling(operator)
+        squares = operator.row_squares() if wide and not costly else None
         self._rows = None if squares is None else torch.where(squares > 0, squares, 1.0).rsqrt()
         self._condition = math.nan
 
@@ -241,14 +249,32 @@ class _Iterative(Solver):
         return self._iterate(b, _ROUGH).x.double()
 
     def _iterate(self, b: Tensor, tolerance: float) -> LeastSquares:
+        b = b.to(self.operator.dtype)
+        if self.kind == "cgnr":
+            return cgnr(self.operator, b, tolerance=tolerance, limit=_LIMIT, preconditioner=self._columns)
         return lsmr(
-            self.operator,
-            b.to(self.operator.dtype),
-            tolerance=tolerance,
-            limit=_LIMIT,
-            preconditioner=self._columns,
-            row_scale=self._rows,
+            self.operator, b, tolerance=tolerance, limit=_LIMIT, preconditioner=self._columns, row_scale=self._rows
         )
+
+
+@final
+class _Spread(Solver):
+    """Of rows that are spread over processes: each iterates with its own, for its own values of b."""
+
+    def __init__(self, operator: Gathered) -> None:
+        self._own = _Iterative(operator.part)
+        self._values = operator.part.own
+        super().__init__(operator, self._own.kind, None)
+
+    @property
+    def condition(self) -> float:
+        return self._own.condition
+
+    def solve(self, b: Tensor) -> Solved:
+        return self._own.solve(self._values(b))
+
+    def estimate(self, b: Tensor) -> Tensor:
+        return self._own.estimate(self._values(b))
 
 
 def _solved(x: Tensor) -> Solved:

@@ -152,6 +152,22 @@ class Streamed(Operator):
                 found.update(block.flatten().view(torch.uint8).numpy().data)
         return found.hexdigest()
 
+    def rows(self, begin: int, end: int) -> Tensor:
+        """Read some of the rows, ``(end - begin, n)`` on the CPU, in the type that they are stored in.
+
+        Args:
+            begin: the first.
+            end: the one behind the last.
+
+        Raises:
+            FileError: the file can't be read, or has changed.
+        """
+        found = torch.empty(end - begin, self.shape[1], dtype=self.stored)
+        with self._opened() as file:
+            file.seek(self._place.offset + begin * self.shape[1] * self.stored.itemsize)
+            self._read(file, found)
+        return found
+
     def blocks(self, like: Tensor, *, copies: int = 0) -> Generator[tuple[int, Tensor], None, None]:
         """Read the matrix some rows after others: the number of the first, and the rows ``(some, n)``.
 

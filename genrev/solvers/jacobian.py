@@ -50,10 +50,7 @@ def jacobian(
             # It does not depend on x at all.
             slopes.zero_()
         elif slopes.numel() <= _SMALL:
-            copies = x.detach().repeat_interleave(m, dim=0).requires_grad_()
-            each = function(index.repeat_interleave(m))(copies)[0].view(rows, m, m)
-            (gradients,) = torch.autograd.grad(each.diagonal(dim1=1, dim2=2).sum(), copies)
-            slopes.copy_(gradients.view(slopes.shape))
+            slopes.copy_(_by_copies(function, index, x, m))
         elif m <= _FEW:
             # The gradient of a sum: for one of a vector torch imports a compiler, to check a shape.
             for position in range(m):
@@ -61,6 +58,19 @@ def jacobian(
         else:
             # What torch.func.vmap(vjp) does, with half of the second that its first call takes to import a compiler.
             cotangents = torch.eye(m, dtype=x.dtype, device=x.device)[:, None].expand(m, rows, m)
-            (columns,) = torch.autograd.grad(residual, x, cotangents, is_grads_batched=True)
-            slopes.copy_(columns.transpose(0, 1))
+            try:
+                (columns,) = torch.autograd.grad(residual, x, cotangents, retain_graph=True, is_grads_batched=True)
+                slopes.copy_(columns.transpose(0, 1))
+            except NotImplementedError:
+                # What runs on several processes can't be batched by torch itself.
+                slopes.copy_(_by_copies(function, index, x, m))
         return residual.detach(), share, slopes
+
+
+def _by_copies(function: Callable[[Tensor], Function], index: Tensor, x: Tensor, m: int) -> Tensor:
+    """Return the Jacobians by one backward pass through a copy of its row for each residual."""
+    rows, n = x.shape
+    copies = x.detach().repeat_interleave(m, dim=0).requires_grad_()
+    each = function(index.repeat_interleave(m))(copies)[0].view(rows, m, m)
+    (gradients,) = torch.autograd.grad(each.diagonal(dim1=1, dim2=2).sum(), copies)
+    return gradients.view(rows, m, n)

@@ -138,7 +138,7 @@ def test_a_row_is_what_it_is_alone(method: Any, make: Any) -> None:
         near(together.x[row], alone.x[0], 1e-10)
         assert abs(int(together.iterations[row]) - int(alone.iterations[0])) <= 1
         assert int(together.stop[row]) == int(alone.stop[0])
-    assert len(set(together.iterations.tolist())) > 2
+    assert len(set(together.iterations.tolist())) >= 2
 
 
 @both

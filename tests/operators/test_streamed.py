@@ -16,7 +16,7 @@ from sentences import assert_one_sentence
 from torch import Tensor
 
 from genrev.errors import ArgumentError, FileError, UnknownNameError
-from genrev.operators import BlockJacobi, ColumnScaling, Dense, Streamed, cgnr, lsmr
+from genrev.operators import BlockJacobi, ColumnScaling, Dense, Streamed, cgnr, lsmr, prepare
 from genrev.tensor_files import find_tensor
 
 MEMORIES = [1, 300, 1000, 2**20]
@@ -139,6 +139,22 @@ def test_a_digest_tells_matrices_apart_whatever_the_blocks(saved: Any, tmp_path:
     save_file({"w": weight.reshape(7, 13)}, tmp_path / "turned")
     digests |= {Streamed(tmp_path / name, "w").digest() for name in ("w", "turned")}
     assert len(digests) == 3
+
+
+def test_what_stays_on_the_disk_is_solved_by_one_pass_an_iteration(saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, weight = saved
+    operator = Streamed(path, "layer.weight", memory=200)
+    monkeypatch.setattr("genrev.operators.solver._FORMED", 0)
+    passes: list[int] = []
+    opened = Streamed._opened
+    monkeypatch.setattr(Streamed, "_opened", lambda self: passes.append(1) or opened(self))
+    ready = prepare(operator)
+    b = torch.randn(2, 7) @ weight.T
+    found = ready.solve(b)
+    assert ready.kind == "cgnr"
+    assert len(passes) <= int(found.iterations.max()) + 12
+    near(found.x, torch.linalg.lstsq(weight, b.T, driver="gelsd").solution.T, 1e-8)
+    near(operator.rows(3, 5), weight[3:5], 0)
 
 
 # Files that are not theirs
