@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from scipy.optimize import lsq_linear
 from torch import nn
 
@@ -27,12 +28,14 @@ from genrev import (
 from genrev.classifiers import STANDARD
 from genrev.data import load_splits
 from genrev.layers.operators import operator
-from genrev.models import MLP, SparseLinear
-from genrev.operators import BlockJacobi, ColumnScaling, Dense, Stop, Streamed, lsmr
+from genrev.models import MLP, ShardedLinear, SparseLinear
+from genrev.operators import BlockJacobi, ColumnScaling, Dense, Stop, Streamed, lsmr, prepare
+from genrev.operators.processes import own_part
 from genrev.operators.streamed import MEMORY
 from genrev.progress import quiet
 from genrev.solvers.boxed_layer import Asked, BoxedLayer
 from genrev.space import InputSpace
+from genrev.tensor_files import read_tensors, write_tensors
 from genrev.training import seeded
 
 TARGETS = [[0.99, 0.01], [0.01, 0.99]]
@@ -381,6 +384,81 @@ def recurrent(args: argparse.Namespace) -> None:
         print(f"  newton on nn.{kind.__name__}, 4 inputs, 8 hidden, 10 steps: {int(met.sum())} of {len(met)} met")
 
 
+def own_rows(width: int, held: slice, seed: int) -> torch.Tensor:
+    """Draw some rows of N(0, 1/n) + 2 I, the same ones whichever process draws them."""
+    rows = torch.empty(held.stop - held.start, width, dtype=F64)
+    for place, number in enumerate(range(held.start, held.stop)):
+        rows[place].normal_(std=width**-0.5, generator=torch.Generator().manual_seed(seed * width + number))
+        rows[place, number] += 2
+    return rows
+
+
+def one_of(rank: int, count: int, args: argparse.Namespace, folder: str) -> None:
+    """Be one of the processes that share a layer, and write down what it finds."""
+    torch.set_num_threads(max(1, args.threads // count))
+    if count > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
+    width = args.width or 8000
+    layer = ShardedLinear(own_rows(width, ShardedLinear.share(width), args.seed))
+    network = Network(layer, space=InputSpace((width,)))
+    x = torch.randn(args.rows, width, dtype=F64, generator=torch.Generator().manual_seed(args.seed))
+    y = network.evaluate(x)
+    sent = []
+    add = dist.all_reduce
+    dist.all_reduce = lambda *given, **keywords: sent.append(given[0].shape) or add(*given, **keywords)
+    solved = prepare(layer.matrix).solve(y)
+    iterations, sums = int(solved.iterations.max()), sum(shape[1] > width for shape in sent)
+    rest = len(sent) - sums
+    dist.all_reduce = add
+    began = time.perf_counter()
+    found = BijectiveInverter(network).reconstruct(y, seed=0)
+    said = {
+        "seconds": time.perf_counter() - began,
+        "weights": own_part(layer.weight).untyped_storage().nbytes(),
+        "peak": peak(),
+        "iterations": iterations,
+        "sums": sums,
+        "rest": rest,
+        "misfit": float(found.stats["misfit"].max()),
+    }
+    write_tensors(Path(folder, f"found-{count}-{rank}"), {"x": found.best, "true": x, "y": y}, said)
+    if count > 1:
+        dist.destroy_process_group()
+
+
+def sharded(args: argparse.Namespace) -> None:
+    """A dense layer whose rows are spread over processes, beside one process, and beside one with LU factors."""
+    width = args.width or 8000
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        answers = {}
+        for count in (1, args.processes):
+            torch.multiprocessing.spawn(one_of, (count, args, folder), nprocs=count)
+            parts = [read_tensors(Path(folder, f"found-{count}-{rank}")) for rank in range(count)]
+            answers[count], said = parts[0][0], parts[0][1]
+            alike = all(torch.equal(one["x"], parts[0][0]["x"]) for one, _ in parts)
+            error = float(relative(answers[count]["x"], answers[count]["true"]).max())
+            shares = ", ".join(f"{one['weights'] / 2**20:.0f}" for _, one in parts)
+            peaks = ", ".join(f"{one['peak']:.0f}" for _, one in parts)
+            messages = f"{said['sums']} sums of {width:,} values a row over the processes and {said['rest']} others"
+            print(
+                f"  {count} processes: {shares} MB of weights each of {8 * width**2 / 2**20:.0f}, peak memory {peaks} "
+                f"MB; {said['iterations']} iterations{f', {messages}' * (count > 1)}; {args.rows} targets in "
+                f"{said['seconds']:.1f} s, error {error:.1e}, residual {said['misfit']:.1e}, the same on all: {alike}",
+                flush=True,
+            )
+    whole = torch.nn.utils.skip_init(torch.nn.Linear, width, width, bias=False, dtype=F64)
+    whole.weight = torch.nn.Parameter(own_rows(width, slice(0, width), args.seed))
+    began = time.perf_counter()
+    found = BijectiveInverter(Network(whole, space=InputSpace((width,)))).reconstruct(answers[1]["y"], seed=0)
+    seconds = time.perf_counter() - began
+    several = answers[args.processes]["x"]
+    print(
+        f"dense {width:,} wide, {args.processes} processes beside one: largest difference "
+        f"{float((several - answers[1]['x']).abs().max()):.1e} (bar 1e-6), beside one with LU factors, "
+        f"{seconds:.1f} s, {float((several - found.best).abs().max()):.1e}"
+    )
+
+
 PARTS = {
     "student": student,
     "solver": solver,
@@ -390,6 +468,7 @@ PARTS = {
     "scaled": scaled,
     "streamed": streamed,
     "recurrent": recurrent,
+    "sharded": sharded,
 }
 
 
@@ -400,12 +479,17 @@ def main() -> None:
     )
     options.add_argument("--targets", type=int, default=1000, help="of solver")
     options.add_argument("--checked", type=int, default=10, help="rows of each layer that SciPy solves too")
-    options.add_argument("--width", type=int, help="of wide layers: square 4000, dense 10000, others 100000")
+    options.add_argument(
+        "--width", type=int, help="of wide layers: square 4000, dense 10000, sharded 8000, others 100000"
+    )
     options.add_argument("--limit", type=int, default=1000, help="iterations, of scaled")
     options.add_argument("--streamed", type=int, default=20_000, help="width, of streamed")
     options.add_argument("--memory", type=int, default=MEMORY, help="bytes, of streamed")
     options.add_argument("--repeats", type=int, default=5, help="of streamed")
-    options.add_argument("--folder", help="of streamed: where its file is written, and removed again")
+    options.add_argument("--folder", help="of streamed and sharded: where files are written, and removed again")
+    options.add_argument("--processes", type=int, default=2, help="of sharded")
+    options.add_argument("--rows", type=int, default=4, help="targets, of sharded")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of all processes, of sharded")
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
     if len(args.part) > 1:

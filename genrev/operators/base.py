@@ -18,8 +18,8 @@ class Operator(ABC):
     """A linear map from n values to m, by its products; rows of a batch are independent.
 
     Kinds of operators are final: each stores the matrix in its own way and tells what it costs. One that holds some of
-    the outputs alone, the others being elsewhere, adds what is elsewhere in `adjoint`, `forth_and_back`, `probe` and
-    `squared_norm`, and has another `height`; then solvers take it as it is.
+    the outputs alone, the others being elsewhere, adds what is elsewhere in `adjoint`, `forth_and_back` and
+    `squared_norm`, in `probe` too if that is to ask once, and has another `height`; then solvers take it as it is.
 
     Args:
         shape: (m, n).
@@ -78,19 +78,17 @@ class Operator(ABC):
         return y, self.adjoint(y)
 
     def probe(self, x: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return A x and A'A x for each row, and what tells how |r - t A x| depends on t.
+        """Return A x and A'A x for each row, and the sums of squares of r and of A x; what is elsewhere is asked once.
 
         Args:
             x: ``(rows, n)``.
             r: ``(rows, m)``.
 
         Returns:
-            ``(rows, m)``; ``(rows, n)``; and r'r, r'A x and |A x|^2, ``(rows, 3)`` in float64.
+            ``(rows, m)``; ``(rows, n)``; and the two sums, ``(rows, 2)`` in float64.
         """
         y, back = self.forth_and_back(x)
-        one, other = r.double(), y.double()
-        products = [one.square().sum(1), (one * other).sum(1), other.square().sum(1)]
-        return y, back, torch.stack(products, 1)
+        return y, back, torch.stack([self.squared_norm(r), self.squared_norm(y)], 1)
 
     def normal(self, x: Tensor) -> Tensor:
         """Return A'A x for each row.

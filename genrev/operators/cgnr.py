@@ -176,14 +176,14 @@ def _verdict(rows: _Rows, count: int, flat: float) -> Tensor:
 def _iterate(operator: Operator, preconditioner: Preconditioner | None, rows: _Rows) -> Coefficients:
     """Go one iteration on."""
     way = rows.way
-    y, turn, products = operator.probe(way if preconditioner is None else preconditioner(way), rows.r)
+    y, turn, squares = operator.probe(way if preconditioner is None else preconditioner(way), rows.r)
     turn = _back(preconditioner, turn)
-    size, along, bend = products.unbind(1)
+    size, bend = squares.unbind(1)
     rows.flat = ~(bend > 0)
     rows.square = torch.maximum(rows.square, torch.where(rows.flat, 0.0, bend / inner(way, way)))
     length = torch.where(rows.flat, 0.0, rows.steep / bend)
-    # Of what was measured in this iteration: to measure what is left after it would take another sum over processes.
-    rows.left = (size - 2 * length * along + length.square() * bend).clamp(min=0).sqrt()
+    # From what was left before it, as measured: to measure what is left now would take another sum over processes.
+    rows.left = (size - length * rows.steep).clamp(min=0).sqrt()
     rows.z, rows.r = _plus(rows.z, length, way), _plus(rows.r, -length, y)
     rows.slope = _plus(rows.slope, -length, turn)
     fresh = inner(rows.slope, rows.slope)

@@ -78,10 +78,10 @@ class Sharded(Operator):
         return y, self.adjoint(y)
 
     def probe(self, x: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return this process's rows of W x, W'W x, and r'r, r'W x and |W x|^2, all by one message."""
-        y, back, products = self._own.probe(x, r)
-        back, products = self.processes.add(back, products)
-        return y, back, products
+        """Return this process's rows of W x, W'W x, and the sums of squares of r and W x, all by one message."""
+        y, back, squares = self._own.probe(x, r)
+        back, squares = self.processes.add(back, squares)
+        return y, back, squares
 
     def column_squares(self) -> Tensor:
         """Return the sum of squares of each column, of all rows."""
