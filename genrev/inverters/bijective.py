@@ -25,15 +25,16 @@ class BijectiveInverter(Inverter):
     For chains whose layers of sums have full rank and whose activations are one to one; others are refused. A square
     layer is solved by LU factors, refined with residuals in double precision; a wide one by a QR factorisation, which
     picks the shortest of its inputs; one with more outputs than inputs by least squares, exact for what the layer can
-    give. Layers that are too large for factors, as sparse ones may be, are solved by their products alone (LSMR); their
-    rank is not looked at. The constant that a softmax does not see is solved for. All factors are computed once, when
-    the inverter is built.
+    give. Layers that are too large for factors, as sparse ones may be, are solved by their products alone (LSMR, or
+    conjugate gradients where the weights stay on a disk or are spread over processes); their rank is not looked at. The
+    constant that a softmax does not see is solved for. All factors are computed once, when the inverter is built.
 
     An answer is as good as the target is known: ``stats["error"]`` is the distance to the input that made the target,
     as a share of that input's norm, to be expected where the network itself computed the target. It is estimated by
     solving again for 3 targets whose values, at every layer, are off at random by as much as rounding makes them; of a
-    single target the true error is often half or twice that. `conditions` are the worst case of one layer each: how
-    much a relative error of its output may grow.
+    single target the true error is often half or twice that, and of an ill-conditioned layer that is solved by its
+    products alone it may be far more. `conditions` are the worst case of one layer each: how much a relative error of
+    its output may grow.
 
     ``stats["misfit"]``, ``(batch, samples, layers)``, is what each of `layers` leaves of its equation, relative;
     ``stats["iterations"]`` how many it took, none for what is solved by factors; ``stats["clamped"]`` the share of the

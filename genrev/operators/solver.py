@@ -34,8 +34,9 @@ _AIM = 64
 _LIMIT = 5000
 """Iterations of a row at most."""
 
-_ROUGH = 1e-2
-"""The share of b that an estimate may leave."""
+_ROUGH = 0.1
+"""The share that an estimate may leave of what a single one of b's components has typically: else those that small
+singular values make much of would be left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +247,7 @@ class _Iterative(Solver):
         return Solved(found.x.double(), found.iterations, found.stop == Stop.LIMIT)
 
     def estimate(self, b: Tensor) -> Tensor:
-        return self._iterate(b, _ROUGH).x.double()
+        return self._iterate(b, _ROUGH / math.sqrt(self.operator.height)).x.double()
 
     def _iterate(self, b: Tensor, tolerance: float) -> LeastSquares:
         b = b.to(self.operator.dtype)
