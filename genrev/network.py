@@ -520,9 +520,10 @@ class Network:
                 ) from error
         if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != 1 or not y.is_floating_point():
             got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, Tensor) else type(y).__name__
+            recurrent = isinstance(self.module, (nn.RNNBase, nn.RNNCellBase))
             raise ArgumentError(
                 f"expected the module to return one floating-point tensor (batch, *output_shape), got {got}; "
-                "wrap it in a module that does"
+                + ("unroll it: genrev.unroll(module, steps=...)" if recurrent else "wrap it in a module that does")
             )
         self._overwrites = x._version != written
         # The same tensor, not written to since.

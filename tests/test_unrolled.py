@@ -308,3 +308,8 @@ def test_what_is_no_plain_recurrence_has_no_inverse_of_a_formula() -> None:
     for module in (nn.LSTM(2, 3), nn.RNN(2, 3, bidirectional=True)):
         with pytest.raises(LayerError, match=r"expected an unrolled nn\.RNN of one direction, .* use 'newton'"):
             inverse(unroll(module, steps=4), (4, 2))
+
+
+def test_a_recurrent_module_that_is_not_unrolled_is_told_how_to_be() -> None:
+    with pytest.raises(ArgumentError, match=r"got tuple; unroll it: genrev\.unroll\(module, steps=\.\.\.\)"):
+        Network(nn.LSTM(2, 3, batch_first=True), space=InputSpace((4, 2)))

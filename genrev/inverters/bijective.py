@@ -33,8 +33,11 @@ class BijectiveInverter(Inverter):
     as a share of that input's norm, to be expected where the network itself computed the target. It is estimated by
     solving again for 3 targets whose values, at every layer, are off at random by as much as rounding makes them; of a
     single target the true error is often half or twice that, and of an ill-conditioned layer that is solved by its
-    products alone it may be far more. `conditions` are the worst case of one layer each: how much a relative error of
-    its output may grow.
+    products alone it may be far more. Where a layer narrows, or a softmax leaves a constant open, the distance is that
+    to the shortest input; where an entry of the target is free, to the input of what was filled in. It is infinite
+    where nothing can be told: where a value is at the end of what an activation gives, as a saturated sigmoid's that
+    was rounded to 1, or one that the layer can't give. `conditions` are the worst case of one layer each: how much a
+    relative error of its output may grow.
 
     ``stats["misfit"]``, ``(batch, samples, layers)``, is what each of `layers` leaves of its equation, relative;
     ``stats["iterations"]`` how many it took, none for what is solved by factors; ``stats["clamped"]`` the share of the
@@ -92,8 +95,11 @@ class BijectiveInverter(Inverter):
 
     @property
     def unique(self) -> bool:
-        """Whether an input is the only one that gives its output: no layer has fewer outputs than inputs."""
-        return all(step.solver.operator.shape[0] >= step.solver.operator.shape[1] for step in self._sums)
+        """Whether an input is the only one that gives its output: no layer has fewer outputs than inputs, or a softmax.
+
+        Of residual blocks it is taken that they are one to one.
+        """
+        return all(step.solver.operator.height >= step.solver.operator.shape[1] for step in self._sums)
 
     @property
     def _sums(self) -> list[Sums]:
@@ -145,7 +151,11 @@ class BijectiveInverter(Inverter):
                 misfits.insert(0, misfit)
                 iterations.insert(0, found.iterations)
                 ran_out = ran_out | found.ran_out
-                away = step.solver.rounding(found.x).hypot(misfit * y.flatten(1).square().mean(1).sqrt())
+                left = misfit * y.flatten(1).square().mean(1).sqrt()
+                if found.iterations.any():
+                    # What iterations leave lies more and more where small singular values make much of it.
+                    left = left * max(1.0, step.solver.condition) ** 0.5
+                away = step.solver.rounding(found.x).hypot(left)
                 # Even draws go up to as many times their deviation as the root of 3.
                 size = torch.maximum(size.flatten(1), 3**0.5 * away[:, None]).reshape(y.shape)
                 y = found.x
@@ -177,6 +187,10 @@ class BijectiveInverter(Inverter):
             problem: whose noise rounds the values of each layer at random.
         """
         noise = problem.repeat(_ROUNDINGS).noise
+        # Of a value at the end of what an activation gives, and of one that no input gives, rounding has left nothing.
+        lost = (way.clamped > 0) | (way.misfit > math.sqrt(torch.finfo(self.network.dtype).eps)).any(1)
+        moved = (problem.target - way.given[0]).nan_to_num(0.0).abs() > 4 * torch.finfo(self.network.dtype).eps
+        lost = lost | moved.flatten(1).any(1)
         given = [values.repeat_interleave(_ROUNDINGS, 0) for values in way.given]
         y = given[0]
         for place, (step, size) in enumerate(zip(reversed(self._steps), way.sizes, strict=True)):
@@ -185,21 +199,33 @@ class BijectiveInverter(Inverter):
             if isinstance(step, Sums):
                 y = given[place + 1].flatten(1) + step.estimate(y - given[place])
             else:
-                y = step.invert(y).x
+                preimage = step.invert(y)
+                if not isinstance(step.link.module, PASSING):
+                    lost = lost | preimage.clamped.reshape(len(x), -1).any(1)
+                y = preimage.x
             y = y.reshape(len(y), *step.link.input_shape)
         found = way.x.flatten(1)
         apart = (y.reshape(len(x), _ROUNDINGS, -1) - found[:, None]).norm(dim=2).mean(1)
         # What the answer itself is rounded by.
         apart = apart.hypot((x.double().flatten(1) - found).norm(dim=1))
         length = found.norm(dim=1)
-        return torch.where(length > 0, apart / length, apart)
+        return torch.where(lost, math.inf, torch.where(length > 0, apart / length, apart))
 
     def explain(self, found: Inversion) -> str:
         """Return what was asked that no layer can give, and how far rounding may have led astray."""
         said, error, misfit = super().explain(found), found.stats.get("error"), found.stats.get("misfit")
         if error is None or misfit is None or misfit.shape[2:] != (len(self.layers),):
             raise ArgumentError("expected a result of this bijective, got another's; ask the inverter that gave it")
-        parts = [f"an error of {float(error.median()):.1g} of the input is to be expected from rounding"]
+        told = error[error.isfinite()]
+        whose = "the input" if self.unique else "the shortest input"
+        parts = []
+        if len(told):
+            parts.append(f"an error of {float(told.median()):.1g} of {whose} is to be expected from rounding")
+        if len(told) < error.numel():
+            parts.append(
+                f"of {error.numel() - len(told)} of {error.numel()} answers none can be told, as they ask for values "
+                "at or beyond the ends of what a layer gives"
+            )
         if self.layers:
             known = [pair for pair in zip(self.conditions, self.layers, strict=True) if not math.isnan(pair[0])]
             if known:

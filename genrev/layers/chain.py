@@ -244,7 +244,8 @@ class _Walk:
                 return layer(step)
             except NoLayerError as error:
                 raise _no_link(step, str(error)) from None
-        if step.module in self._seen:
+        # What has no weights is the same wherever it is used.
+        if step.module in self._seen and step.module.state_dict():
             raise LayerError(
                 f"expected a chain in which every layer runs once, got {step} run twice; give each use a module of its "
                 f"own, or {_WAY_OUT}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genrev.errors import ArgumentError, LayerError
 from genrev.layers.chain import Link
-from genrev.layers.links import Scaled
+from genrev.layers.links import Residual, Scaled
 from genrev.layers.operators import is_sums, operator
 from genrev.layers.preimage import Inverse, inverse
 from genrev.operators import Dense, Operator, Solved, Solver, prepare
@@ -34,8 +34,9 @@ _ONE_TO_ONE = (
     nn.PixelShuffle,
     nn.PixelUnshuffle,
     Scaled,
+    Residual,
 )
-"""Layers that give every output for one input alone, or for none."""
+"""Layers that give every output for one input alone, or for none; a residual block does where its branch contracts."""
 
 _PROPORTIONS = (nn.Softmax, nn.LogSoftmax)
 
@@ -119,8 +120,8 @@ def exact_steps(links: Sequence[Link]) -> list[Sums | Undone]:
         summed = isinstance(link.module, _PROPORTIONS) and before is not None and is_sums(before)
         if not summed and not isinstance(link.module, (*_ONE_TO_ONE, *PASSING)):
             raise LayerError(
-                f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv' "
-                "or 'bounded-pinv', which take the nearest, or 'newton'"
+                f"expected layers that are one to one, got {type(link.module).__name__} at {link.name!r}; use 'pinv', "
+                "which takes the nearest, 'recurrent' for an unrolled nn.RNN, or 'newton'"
             )
         scale = _scale(link.module)
         if scale is not None:
@@ -155,6 +156,9 @@ def _sums(link: Link, *, proportions: bool) -> Sums:
     m, n = weights.shape
     if not m or not n:
         raise LayerError(f"expected a layer with weights, got {link.name!r} from {n} values to {m}; leave it out")
+    # Weights are looked at where they are solved: those that are spread over processes must be refused on all at once.
+    if not bool(bias.isfinite().all()):
+        raise LayerError(f"expected finite weights, got NaN or infinity in the bias of {link.name!r}; train it again")
     seen: Tensor | None = None
     if proportions:
         weights, seen = _as_seen(weights, link)
@@ -162,8 +166,8 @@ def _sums(link: Link, *, proportions: bool) -> Sums:
         solver = prepare(weights)
     except ArgumentError as error:
         raise LayerError(f"layer {link.name!r}: {error}") from None
-    if solver.kind == "svd":
-        size = "infinity" if math.isinf(solver.condition) else f"{solver.condition:.2g}"
+    if solver.kind == "svd" or (solver.rank is not None and solver.rank < min(weights.shape)):
+        size = f"{solver.condition:.2g}" if math.isfinite(solver.condition) else "infinity"
         raise LayerError(
             f"expected a layer of full rank, got {link.name!r} ({n} to {m}) of rank {solver.rank} of "
             f"{min(weights.shape)}, condition number {size}; use 'pinv', which takes the shortest input, or 'newton'"

@@ -30,7 +30,7 @@ class _Factors:
         kind: "lu", "qr" or "svd".
         solve: from right-hand sides ``(rows, m)`` to solutions ``(rows, n)``, both in double precision.
         rank: of the matrix.
-        condition: estimated in the 1-norm; of a matrix of short rank that of what is left, in the 2-norm.
+        condition: estimated in the 1-norm; by singular values, of a matrix of short rank.
         dtype: of the factors.
     """
 
@@ -93,7 +93,7 @@ class Factored:
 
     @property
     def condition(self) -> float:
-        """The condition number, estimated in the 1-norm; inf where the rank is short."""
+        """The condition number, estimated in the 1-norm; by singular values where the rank is short."""
         return self._factors.condition
 
     @property
@@ -176,8 +176,8 @@ class Factored:
         # What is below the weights' own rounding is rounding.
         kept = singular > max(self.weight.shape) * torch.finfo(self.weight.dtype).eps * singular[0]
         left, size, right = left[:, kept], singular[kept], right[kept]
-        short = int(kept.sum()) < min(self.weight.shape)
-        condition = math.inf if short else float(singular[0] / singular[-1])
+        least, lost = float(singular[-1]), max(self.weight.shape) * torch.finfo(torch.float64).eps * float(singular[0])
+        condition = float(singular[0]) / least if least > lost else math.inf
         return _Factors("svd", lambda b: (b @ left / size) @ right, int(kept.sum()), condition, torch.float64)
 
     def residual(self, x: Tensor, b: Tensor) -> Tensor:

@@ -28,15 +28,15 @@ from genrev.operators.streamed import Streamed
 _FORMED = 2**22
 """Up to how many values the matrix of an operator is formed, to be factored."""
 
-_AIM = 64
+_AIM = 4
 """How many times the precision's rounding iterations leave of b."""
 
 _LIMIT = 5000
 """Iterations of a row at most."""
 
 _ROUGH = 0.1
-"""The share that an estimate may leave of what a single one of b's components has typically: else those that small
-singular values make much of would be left out."""
+"""The share that an estimate may leave of what one of b's components has typically, of a hundred and more: else
+those that small singular values make much of would be left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,20 @@ def prepare(operator: Operator) -> Solver:
         return _Direct(operator, Factored(operator.dense()))
     if isinstance(operator, Gathered):
         return _Spread(operator)
-    return _Iterative(operator)
+    return _Iterative(operator, _known_rank(operator))
+
+
+def _known_rank(operator: Operator) -> int | None:
+    """Return the rank of an operator whose structure tells it is short; None of others."""
+    if isinstance(operator, BlockDiagonal):
+        blocks = operator.blocks
+        share = max(blocks.shape[1:]) * torch.finfo(blocks.dtype).eps
+        rank = int(torch.linalg.matrix_rank(blocks.double(), rtol=share).sum())
+    elif isinstance(operator, LowRankPlusDiagonal) and operator.diagonal is None:
+        rank = min(operator.left.shape[1], *operator.shape)
+    else:
+        return None
+    return rank if rank < min(operator.shape) else None
 
 
 @final
@@ -225,10 +238,10 @@ class _Structured(Solver):
 class _Iterative(Solver):
     """By products: LSMR, its columns or rows scaled to length one; conjugate gradients where these are read or sent."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, rank: int | None = None) -> None:
         # One pass over a file, or one sum over processes, an iteration.
         costly = isinstance(operator, (Sharded, Streamed))
-        super().__init__(operator, "cgnr" if costly else "lsmr", None)
+        super().__init__(operator, "cgnr" if costly else "lsmr", rank)
         wide = operator.height < operator.shape[1]
         # Scaled columns would make another solution the shortest.
         self._columns = None if wide else ColumnScaling(operator)
@@ -247,7 +260,7 @@ class _Iterative(Solver):
         return Solved(found.x.double(), found.iterations, found.stop == Stop.LIMIT)
 
     def estimate(self, b: Tensor) -> Tensor:
-        return self._iterate(b, _ROUGH / math.sqrt(self.operator.height)).x.double()
+        return self._iterate(b, _ROUGH / math.sqrt(max(100, self.operator.height))).x.double()
 
     def _iterate(self, b: Tensor, tolerance: float) -> LeastSquares:
         b = b.to(self.operator.dtype)

@@ -14,6 +14,7 @@ import genrev
 import genrev.operators.direct as direct
 from genrev import BijectiveInverter, InputSpace, Network, Outcome, PinvInverter, build
 from genrev.errors import ArgumentError, LayerError
+from genrev.models import BlockDiagonalLinear, LowRankLinear
 
 
 def net(*layers: nn.Module, n: int, dtype: torch.dtype = torch.float64, low: float = -math.inf) -> Network:
@@ -260,3 +261,56 @@ def test_a_result_of_another_method_is_not_explained() -> None:
     found = PinvInverter(network).reconstruct([[0.5, 0.5, 0.5]])
     with pytest.raises(ArgumentError, match="expected a result of this bijective"):
         BijectiveInverter(network).explain(found)
+
+
+@pytest.mark.parametrize(("activation", "scale"), [(nn.Sigmoid, 100.0), (nn.Sigmoid, 30.0), (nn.Tanh, 30.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_error_is_stated_where_saturation_left_nothing_of_the_input(
+    activation: type[nn.Module], scale: float, dtype: torch.dtype
+) -> None:
+    layer = random(6, shift=1)
+    layer.weight.data *= scale
+    network = net(layer, activation(), n=6, dtype=dtype)
+    inverter, x = BijectiveInverter(network), torch.randn(60, 6, dtype=dtype)
+    found = inverter.reconstruct(network.evaluate(x), seed=0)
+    true, stated = (found.best - x).norm(dim=1) / x.norm(dim=1), found.stats["error"][:, 0]
+    assert bool((stated == math.inf).any())
+    told = stated.isfinite()
+    assert float(true[told].max()) < 0.1 if bool(told.any()) else True
+    ends = (found.target == found.target.round()).any(1)
+    assert bool((stated[ends] == math.inf).all())
+    assert "answers none can be told" in inverter.explain(found)
+
+
+def test_residual_blocks_that_contract_are_undone() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.branch = random(8, shift=2), nn.Linear(8, 8)
+            self.branch.weight.data *= 0.5
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return x + torch.tanh(self.branch(x))
+
+    network = Network(Block().double(), space=InputSpace((8,)))
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(BijectiveInverter(network).reconstruct(network.evaluate(x)).best, x)
+
+
+@pytest.mark.parametrize("kind", ["low rank", "blocks"])
+def test_a_short_rank_that_the_structure_tells_is_refused_however_wide_the_layer_is(kind: str) -> None:
+    n = 2100
+    blocks = torch.randn(n // 10, 10, 10)
+    blocks[7, 3] = blocks[7, 4]
+    low = LowRankLinear(torch.randn(n, 20), torch.randn(20, n))
+    network = Network(nn.Sequential(low if kind == "low rank" else BlockDiagonalLinear(blocks)), space=InputSpace((n,)))
+    with pytest.raises(LayerError, match=rf"of rank {20 if kind == 'low rank' else n - 1} of {n}"):
+        BijectiveInverter(network)
+
+
+def test_an_infinite_bias_is_refused() -> None:
+    layer = random(3)
+    layer.bias.data[1] = math.inf
+    with pytest.raises(LayerError, match="expected finite weights, got NaN or infinity in the bias of '0'"):
+        BijectiveInverter(net(layer, n=3))

@@ -144,7 +144,6 @@ def test_a_head_is_the_last_link() -> None:
 
 
 NO_CHAINS: dict[str, tuple[str, Callable[[Written, Tensor], Tensor]]] = {
-    "a ReLU used twice": ("run twice", lambda net, x: net.c(net.relu(net.b(net.relu(net.a(x)))))),
     "a Linear used twice": ("run twice", lambda net, x: net.b(net.b(net.a(x)))),
     "a function that is no layer": ("function in forward", lambda net, x: net.c(torch.cumsum(net.a(x), 1))),
     "a function at the end": ("function in forward", lambda net, x: net.c(net.a(x)).sin()),
@@ -369,9 +368,11 @@ def test_a_chain_is_found_without_leaving_a_trace() -> None:
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-def test_a_layer_used_twice_is_named() -> None:
-    with pytest.raises(LayerError, match=r"'relu' \(ReLU\)"):
-        chain(Written(NO_CHAINS["a ReLU used twice"][1]))
+def test_a_layer_of_weights_used_twice_is_named_and_one_without_is_a_layer_each_time() -> None:
+    with pytest.raises(LayerError, match=r"'b' \(Linear\)"):
+        chain(Written(NO_CHAINS["a Linear used twice"][1]))
+    found = chain(Written(lambda net, x: net.c(net.relu(net.b(net.relu(net.a(x)))))))
+    assert [link.name for link in found] == ["a", "relu", "b", "relu", "c"]
 
 
 def test_a_square_transpose_is_not_taken_for_a_reshape() -> None:

@@ -83,7 +83,8 @@ def test_a_short_rank_is_found_and_solved_by_the_pseudo_inverse(shape: tuple[int
     m, n = shape
     weight = (torch.randn(m, 2) @ torch.randn(2, n)).to(dtype)
     factored, b = Factored(weight), torch.randn(3, m)
-    assert (factored.kind, factored.rank, factored.condition) == ("svd", 2, math.inf)
+    assert (factored.kind, factored.rank) == ("svd", 2)
+    assert factored.condition > 0.01 / torch.finfo(dtype).eps
     rounding = max(shape) * torch.finfo(dtype).eps
     expected = b.numpy() @ np.linalg.pinv(weight.double().numpy(), rcond=rounding).T
     np.testing.assert_allclose(factored.solve(b), expected, rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=1e-9)
