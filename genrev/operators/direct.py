@@ -18,6 +18,9 @@ _SMALL = 512
 _BLOCK = 2**22
 """Weights that are held in double precision at once."""
 
+_MEASURED = 512
+"""Of how many sums the rounding is measured, at least, where there are as many."""
+
 _ROUNDS, _GAIN = 20, 0.25
 """How often a solution is refined at most, and to what share of the residual a round must come to be worth another."""
 
@@ -75,7 +78,8 @@ class Factored:
     def __init__(self, weight: Tensor) -> None:
         if weight.ndim != 2 or weight.numel() == 0:
             raise ArgumentError(f"expected a matrix of at least one value, got shape {tuple(weight.shape)}; give one")
-        if not math.isfinite(float(weight.detach().abs().amax())):
+        # A sum of finite values may overflow, but one of others is never finite.
+        if not math.isfinite(float(weight.detach().sum())) and not bool(weight.isfinite().all()):
             raise ArgumentError("expected a matrix of finite values, got NaN or infinity in it; check the weights")
         self.weight = weight.detach()
         with torch.no_grad():
@@ -212,13 +216,12 @@ class Factored:
         Returns:
             ``(rows,)``.
         """
-        flat, away = x.float(), x.new_zeros(len(x))
-        for block in self.weight.split(max(1, _BLOCK // self.weight.shape[1])):
-            coarse = block.float()
-            sums = (filled(flat) @ coarse.T)[: len(flat)]
-            away += (sums.double() - flat.double() @ coarse.double().T).square().sum(1)
-        finer = torch.finfo(self.weight.dtype).eps / torch.finfo(torch.float32).eps
-        return (away / len(self.weight)).sqrt() * finer
+        # Some of the sums tell how far all are off.
+        some = self.weight[:: max(1, len(self.weight) // _MEASURED)]
+        flat, coarse = x.float(), some.float()
+        sums = (filled(flat) @ coarse.T)[: len(flat)]
+        away = (sums.double() - flat.double() @ coarse.double().T).square().mean(1)
+        return away.sqrt() * (torch.finfo(self.weight.dtype).eps / torch.finfo(torch.float32).eps)
 
     def solve(self, b: Tensor) -> Tensor:
         """Return the solutions, each refined until that gains nothing more.
@@ -272,7 +275,8 @@ def _size(rows: Tensor) -> Tensor:
 
 def _column_norm(weight: Tensor) -> float:
     """Return the 1-norm of a matrix, its greatest sum of a column, in double precision."""
-    total = sum(block.double().abs().sum(0) for block in weight.split(max(1, _BLOCK // weight.shape[1])))
+    rows = max(1, _BLOCK // weight.shape[1])
+    total = sum(torch.linalg.vector_norm(block, 1, 0, dtype=torch.float64) for block in weight.split(rows))
     assert isinstance(total, Tensor)
     return float(total.amax())
 
